@@ -1,0 +1,99 @@
+# One verb for each daily act. Everything runs from a fresh clone: Python 3.11 or newer and make.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+
+# The first interpreter on the path that is new enough; PYTHON=… chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+
+PORT ?= 7700
+DB ?= ./tickets.db
+WORKERS ?=
+THREADS ?=
+ARGS ?=
+
+# Processes of a parallel test run; the layers that only compute share the cores.
+JOBS ?= auto
+PYTEST := $(PY) -m pytest
+FAST := $(wildcard tests/domain tests/db tests/operations tests/http tests/contract tests/config)
+SLOW := $(wildcard tests/stateful tests/process tests/faults)
+
+.PHONY: help install serve migrate test test-fast drill format lint types imports openapi e2e \
+	wheel check clean
+
+help: ## print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(PY):
+	@test -n "$(PYTHON)" || { \
+		echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot create virtual environments: its venv and ensurepip modules are missing." >&2; \
+		echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Two stamps: serving needs no test tools. Both are renewed when dependencies may have changed.
+$(VENV)/.installed: setup.cfg pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: setup.cfg pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/.installed $@
+
+install: $(VENV)/.installed-dev ## virtual environment with the service and all development tools
+
+serve: $(VENV)/.installed ## the service on 127.0.0.1:7700 with ./tickets.db (PORT= DB= WORKERS= THREADS= ARGS=)
+	@exec $(PY) -m tickets serve --port $(PORT) --db '$(DB)' \
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(ARGS)
+
+migrate: $(VENV)/.installed ## bring the database DB= up to date and exit
+	@$(PY) -m tickets migrate --db '$(DB)' $(ARGS)
+
+test: install ## everything that must hold to land (ARGS= goes to pytest)
+	$(PYTEST) -n $(JOBS) --dist loadfile $(FAST) $(ARGS)
+	$(if $(SLOW),$(PYTEST) $(SLOW) $(ARGS))
+
+test-fast: install ## the inner loop: domain, db, operations, http, contract, config
+	$(PYTEST) -q -n $(JOBS) --dist loadfile $(FAST) $(ARGS)
+
+drill: install ## the long seeded runs
+	TICKETS_DRILL=1 $(PYTEST) $(SLOW) $(ARGS)
+
+format: install ## format the code and apply safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+lint: install ## Ruff: format and rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install ## mypy, strict
+	$(BIN)/mypy
+
+imports: install ## packages depend downwards only
+	$(BIN)/lint-imports
+
+openapi: $(VENV)/.installed ## write docs/openapi.json from the code
+	$(PY) -m tickets openapi > docs/openapi.json.new
+	@mv docs/openapi.json.new docs/openapi.json
+
+e2e: $(VENV)/.installed ## curl through one whole pipeline against a fresh server
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/e2e.sh
+
+wheel: $(VENV)/.installed ## build dist/*.whl
+	rm -rf build dist
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist
+
+check: lint types imports test ## what CI runs, in CI's order
+
+clean: ## remove what builds and tests leave behind; keeps databases and the virtual environment
+	rm -rf build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+	find . -path './$(VENV)' -prune -o -name __pycache__ -type d -exec rm -rf {} +

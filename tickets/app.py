@@ -1,0 +1,161 @@
+"""The composition root: the only module that knows every part."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import falcon
+
+from tickets.clock import Clock, SystemClock
+from tickets.config import Settings
+from tickets.db.database import Database
+from tickets.db.migrations import pending
+from tickets.db.registry import Registry, sql_root
+from tickets.db.wakeups import Wakeups
+from tickets.housekeeping import Housekeeping
+from tickets.tracker.operations.imports import ImportOperations
+from tickets.tracker.operations.retention import RetentionOperations
+from tickets.tracker.readings import tracker_readings
+from tickets.tracker.routes import build_operations, tracker_routes
+from tickets.web import openapi
+from tickets.web.auth import Authenticator
+from tickets.web.discovery import Discovery, DocsItem, OpenApiItem
+from tickets.web.errors import add_error_handlers
+from tickets.web.idempotency import IdempotencyKeys
+from tickets.web.metrics import Metrics, MetricsItem
+from tickets.web.rawpath import SegmentRouter
+from tickets.web.requests import AroundRequests, RequestLog, refuse_unknown_path
+from tickets.web.routes import Route, operations
+from tickets.web.waiting import Waiting
+
+# Lines for single requests are of this level; a higher --log-level silences them.
+REQUEST_LOG_LEVELS = frozenset({"debug", "info"})
+
+
+class Application:
+    """A WSGI application with its database and its housekeeping.
+
+    It may be built before a fork: threads and connections begin with the first request.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        clock: Clock,
+        *,
+        request_log: RequestLog | None = None,
+        random_unit: Callable[[], float] | None = None,
+    ) -> None:
+        self._waiting = Waiting(db.wakeups, places=settings.wait_slots)
+        metrics = Metrics()
+        extra = {} if random_unit is None else {"random_unit": random_unit}
+        self.operations = build_operations(
+            db,
+            clock,
+            gates=settings.gates,
+            pending_migrations=lambda: pending(db, sql_root()),
+            **extra,
+        )
+        metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
+        self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
+        self.routes = _with_discovery(
+            tracker_routes(self.operations, self._waiting), metrics
+        )
+        around = AroundRequests(
+            authenticator=Authenticator(settings.api_token),
+            idempotency=IdempotencyKeys(
+                db, clock, retention_ms=settings.idempotency_retention_ms
+            ),
+            metrics=metrics,
+            log=request_log,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        self._wsgi = falcon.App(middleware=[around], router=SegmentRouter())
+        self._wsgi.add_sink(refuse_unknown_path, "/")
+        add_error_handlers(self._wsgi)
+        for path, resource in self.routes:
+            self._wsgi.add_route(path, resource)
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer one request."""
+        return self._wsgi(environ, start_response)
+
+    def start(self) -> None:
+        """Start what runs besides requests; call it once, in the process that serves."""
+        self.housekeeping.start()
+
+    def stop(self) -> None:
+        """Answer waiting requests soon and end what runs besides requests."""
+        self._waiting.stop()
+        self.housekeeping.stop()
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the database of these settings; nothing is opened before first use."""
+    path = str(settings.db)
+    return Database(
+        path,
+        registry=Registry.load(sql_root(), "sqlite"),
+        durability="normal" if settings.durability == "normal" else "full",
+        busy_timeout_ms=settings.busy_timeout_ms,
+        wakeups=Wakeups(path),
+    )
+
+
+def create_app(db: Database, settings: Settings, clock: Clock) -> Application:
+    """Return the application as it is served, with a log line for each request."""
+    log = RequestLog() if settings.log_level in REQUEST_LOG_LEVELS else None
+    return Application(db, settings, clock, request_log=log)
+
+
+def route_table() -> list[tuple[str, str, str]]:
+    """Return method, path and summary of every operation."""
+    return [
+        (operation.method, operation.path, operation.endpoint.summary)
+        for operation in operations(_routes())
+    ]
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the OpenAPI document that is served."""
+    return openapi.openapi_document(_routes())
+
+
+def prune(db: Database, settings: Settings, older_than_ms: int) -> dict[str, int]:
+    """Delete ended tasks, changes, traces and idempotency keys older than this."""
+    retention = RetentionOperations(db, SystemClock())
+    keys_ms = min(older_than_ms, settings.idempotency_retention_ms)
+    return {
+        "tasks": retention.prune_tasks(older_than_ms=older_than_ms),
+        "changes": retention.prune_changes(older_than_ms=older_than_ms),
+        "traces": retention.prune_traces(older_than_ms=older_than_ms),
+        "idempotency_keys": retention.prune_idempotency_keys(older_than_ms=keys_ms),
+    }
+
+
+def import_nulltickets(db: Database, path: Path) -> dict[str, int]:
+    """Copy an existing nullTickets database, of either era, into this one."""
+    return ImportOperations(db, SystemClock()).import_file(path)
+
+
+def _routes() -> list[Route]:
+    """Return the routes of an application whose database is never opened."""
+    settings = Settings(db=Path("unopened.db"))
+    return Application(open_database(settings), settings, SystemClock()).routes
+
+
+def _with_discovery(routes: list[Route], metrics: Metrics) -> list[Route]:
+    discovery = Discovery(routes)
+    routes += [
+        Route("/metrics", MetricsItem(metrics)),
+        Route("/openapi.json", OpenApiItem(discovery)),
+        Route("/.well-known/openapi.json", OpenApiItem(discovery)),
+        Route("/docs", DocsItem(discovery)),
+    ]
+    return routes

@@ -1,0 +1,166 @@
+"""What the commands besides ``serve`` do: one function each, returning the exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tickets.clock import SystemClock
+from tickets.config import ConfigError, Settings
+
+if TYPE_CHECKING:
+    from tickets.db.database import Database
+
+# Two connections that write or checkpoint at the same instant can corrupt a WAL file.
+# Source: https://sqlite.org/wal.html, section "The WAL-Reset Bug".
+_WAL_RESET_FIRST = (3, 7, 0)
+_WAL_RESET_FIXED = (3, 51, 3)
+
+
+def print_routes() -> int:
+    """Print one line for each method and path."""
+    from tickets.app import route_table
+
+    for method, path, summary in route_table():
+        _say(f"{method:<7} {path:<48} {summary}".rstrip())
+    return 0
+
+
+def print_openapi() -> int:
+    """Print the OpenAPI document, indented, so that a new version can be compared."""
+    from tickets.app import openapi_document
+
+    _say(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def migrate_database(settings: Settings) -> int:
+    """Create the database where it is missing, apply what is pending, and say what was done."""
+    prepare_directory(settings.db)
+    with closing(_open(settings)) as db:
+        applied = apply_migrations(db)
+    for name in applied:
+        _say(f"applied {name}")
+    _say(f"{settings.db} is up to date")
+    return 0
+
+
+def check_database(settings: Settings) -> int:
+    """Print what SQLite's integrity check finds and what is pending; 1 where it is broken."""
+    _require(settings.db)
+    from tickets.db.migrations import MigrationError, pending
+    from tickets.db.registry import sql_root
+
+    with closing(_open(settings)) as db:
+        problems = db.integrity_check()
+        try:
+            waiting = pending(db, sql_root())
+        except MigrationError as error:
+            waiting, problems = [], [*problems, str(error)]
+        version = db.sqlite_version
+    _say(f"database   {settings.db}")
+    _say(f"sqlite     {version}")
+    if wal_can_break(version):
+        _say(
+            "           this version can corrupt a WAL file when two connections write at once;"
+            " the service queues its writes, so do not open the file with other tools"
+        )
+    _say(f"migrations {'pending: ' + ', '.join(waiting) if waiting else 'up to date'}")
+    _say(f"integrity  {'ok' if not problems else 'BROKEN'}")
+    for problem in problems:
+        _say(f"           {problem}")
+    return 1 if problems else 0
+
+
+def backup_database(settings: Settings, file: Path) -> int:
+    """Copy the database, which may be in use, to ``file``, which must not exist yet."""
+    _require(settings.db)
+    if file.exists():
+        raise ConfigError(f"{file} exists; a backup never overwrites")
+    with closing(_open(settings)) as db:
+        db.backup(file)
+    _say(f"{settings.db} copied to {file}")
+    return 0
+
+
+def prune_database(settings: Settings, *, older_than_ms: int) -> int:
+    """Delete rows that nobody needs any more and print how many of each kind."""
+    from tickets.app import prune
+
+    _require(settings.db)
+    with closing(_open(settings)) as db:
+        apply_migrations(db)
+        _say_counts("deleted", prune(db, settings, older_than_ms))
+    return 0
+
+
+def import_database(settings: Settings, file: Path) -> int:
+    """Copy another tracker's rows into this database and print how many of each kind."""
+    from tickets.app import import_nulltickets
+
+    _require(file)
+    prepare_directory(settings.db)
+    with closing(_open(settings)) as db:
+        apply_migrations(db)
+        _say_counts("imported", import_nulltickets(db, file))
+    return 0
+
+
+def prepare_directory(path: Path) -> None:
+    """Create the directories above the database file.
+
+    Raises ConfigError.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot create the database directory {path.parent}: {error.strerror}"
+        ) from error
+    if path.is_dir():
+        raise ConfigError(f"the database {path} is a directory")
+
+
+def apply_migrations(db: Database) -> list[str]:
+    """Bring the open database up to date; return the names of what was applied.
+
+    Raises ConfigError where database and program do not belong together.
+    """
+    from tickets.db.migrations import MigrationError, migrate
+    from tickets.db.registry import sql_root
+
+    try:
+        return migrate(db, sql_root(), SystemClock().now_ms())
+    except MigrationError as error:
+        raise ConfigError(str(error)) from error
+
+
+def wal_can_break(sqlite_version: str) -> bool:
+    """Return whether this SQLite has the bug that makes unqueued writers dangerous."""
+    version = tuple(int(part) for part in sqlite_version.split(".")[:3])
+    return _WAL_RESET_FIRST <= version < _WAL_RESET_FIXED
+
+
+def _open(settings: Settings) -> Database:
+    from tickets.app import open_database
+
+    if settings.in_memory:
+        raise ConfigError("this command needs a database file, not :memory:", usage=True)
+    return open_database(settings)
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise ConfigError(f"there is no database {path}")
+
+
+def _say_counts(verb: str, counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        _say(f"{verb} {count} {name}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")

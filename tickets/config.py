@@ -1,0 +1,245 @@
+"""The settings of one process: flags over environment over config file over defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tickets.config_file import (
+    DEFAULT_DB,
+    DEFAULT_PORT,
+    ConfigError,
+    home_directory,
+    read_config,
+)
+from tickets.config_options import OPTIONS, Option, is_loopback, parse_token
+
+__all__ = ["ConfigError", "Settings", "check_exposure", "load_settings"]
+
+DEFAULT_THREADS = 128
+MAX_TOKEN_FILE_BYTES = 4_096
+_MEMORY = ":memory:"
+
+
+def _default_workers() -> int:
+    # Two are enough to keep a second core busy; SQLite has one writer anyway.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 2 if (cores or 1) >= 2 else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be chosen about one service; documented in docs/running.md.
+
+    A retention of None keeps rows for ever.
+    """
+
+    db: Path
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    api_token: str | None = field(default=None, repr=False)
+    workers: int = field(default_factory=_default_workers)
+    threads: int = DEFAULT_THREADS
+    wait_slots: int = DEFAULT_THREADS - DEFAULT_THREADS // 4
+    durability: str = "full"
+    gates: str = "enforce"
+    insecure: bool = False
+    log_level: str = "info"
+    max_body_bytes: int = 8 << 20
+    busy_timeout_ms: int = 5_000
+    idempotency_retention_ms: int = 86_400_000
+    trace_retention_ms: int | None = None
+    changes_retention_ms: int | None = None
+    http_parser: str = "auto"
+
+    @property
+    def in_memory(self) -> bool:
+        """Return whether the database is to be a scratch file that is deleted at exit."""
+        return str(self.db) == _MEMORY
+
+
+def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+    """Return the settings that flags, environment and config file add up to.
+
+    ``flags`` maps option names (``log_level``; besides those in OPTIONS ``config``, ``token``
+    and ``token_file``) to their text, None where not given. A database path from flag or
+    environment is relative to the working directory, one from the config file or by default
+    to the directory of the config file, even where that file is missing.
+
+    Raises ConfigError.
+    """
+    home = home_directory(environ)
+    config_path = _config_path(flags, environ, home)
+    config = read_config(config_path) if config_path is not None else {}
+    values: dict[str, object] = {}
+    for option in OPTIONS:
+        if option.name != "db":
+            _pick(values, option, flags, environ, config)
+    values["db"] = _database(flags, environ, config, config_path)
+    values["api_token"] = _token(flags, environ, config, config_path)
+    if "wait_slots" not in values:
+        # A waiting agent holds a thread, so a quarter of them stays free for everybody else.
+        threads = values.get("threads", DEFAULT_THREADS)
+        assert isinstance(threads, int)
+        values["wait_slots"] = threads - max(1, threads // 4)
+    return Settings(**values)  # type: ignore[arg-type]  # each value went through its parser
+
+
+def check_exposure(settings: Settings) -> None:
+    """Return unless others could reach the service without a token.
+
+    Raises ConfigError.
+    """
+    if is_loopback(settings.host) or settings.api_token or settings.insecure:
+        return
+    raise ConfigError(
+        f"refusing to listen on {settings.host} without an API token: set one (TICKETS_TOKEN,"
+        " --token-file, config api_token), or say --insecure where the network is trusted",
+        usage=True,
+    )
+
+
+def _config_path(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], home: Path | None
+) -> Path | None:
+    named = flags.get("config") or environ.get("TICKETS_CONFIG")
+    if named:
+        return Path(named)
+    return home / "config.json" if home is not None else None
+
+
+def _pick(
+    values: dict[str, object],
+    option: Option,
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    config: Mapping[str, object],
+) -> None:
+    text = flags.get(option.name)
+    if text is not None:
+        values[option.name] = _parsed(option, text, option.flag, usage=True)
+        return
+    for variable in _variables(option):
+        if environ.get(variable):
+            values[option.name] = _parsed(option, environ[variable], variable, usage=False)
+            return
+    if config.get(option.name) is not None:
+        text = _config_text(option, config[option.name])
+        values[option.name] = _parsed(option, text, f"config {option.name}", usage=False)
+
+
+def _variables(option: Option) -> tuple[str, ...]:
+    # The reference's container image sets this one.
+    old = ("NULLTICKETS_PORT",) if option.name == "port" else ()
+    return (option.variable, *old)
+
+
+def _config_text(option: Option, value: object) -> str:
+    # bool is an int in Python, but true is no port.
+    if option.kind is bool and isinstance(value, bool):
+        return "true" if value else "false"
+    if option.kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if option.kind is not bool and isinstance(value, str):
+        return value
+    raise ConfigError(f"config {option.name}: wrong type, expected {option.kind.__name__}")
+
+
+def _parsed(option: Option, text: str, source: str, *, usage: bool) -> object:
+    try:
+        return option.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{source} {error}", usage=usage) from None
+
+
+def _database(
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    config: Mapping[str, object],
+    config_path: Path | None,
+) -> Path:
+    option = next(option for option in OPTIONS if option.name == "db")
+    picked: dict[str, object] = {}
+    _pick(picked, option, flags, environ, config)
+    text = str(picked.get("db", DEFAULT_DB))
+    from_user = flags.get("db") is not None or bool(environ.get(option.variable))
+    if text.startswith("file:"):
+        text = _file_uri(text)
+    elif "://" in text:
+        raise ConfigError(
+            f"unsupported database {text.partition('://')[0]}://", usage=from_user
+        )
+    if from_user or text == _MEMORY:
+        return Path(text)
+    if config_path is None:
+        raise ConfigError("no database: give --db PATH, or set TICKETS_HOME or HOME")
+    return config_path.parent / text
+
+
+def _file_uri(uri: str) -> str:
+    parts = urlsplit(uri)
+    query = parse_qs(parts.query)
+    if query.get("mode") == ["memory"] or parts.path == _MEMORY:
+        return _MEMORY
+    if parts.netloc not in ("", "localhost") or set(query) - {"mode"} or not parts.path:
+        raise ConfigError(f"unsupported database URI {uri!r}; give a path", usage=True)
+    return unquote(parts.path)
+
+
+def _token(
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    config: Mapping[str, object],
+    config_path: Path | None,
+) -> str | None:
+    if flags.get("token") is not None and flags.get("token_file") is not None:
+        raise ConfigError("--token and --token-file exclude each other", usage=True)
+    sources: tuple[tuple[str, object, str, object], ...] = (
+        ("--token", flags.get("token"), "--token-file", flags.get("token_file")),
+        (
+            "TICKETS_TOKEN",
+            environ.get("TICKETS_TOKEN"),
+            "TICKETS_TOKEN_FILE",
+            environ.get("TICKETS_TOKEN_FILE"),
+        ),
+        (
+            "config api_token",
+            config.get("api_token"),
+            "config token_file",
+            config.get("token_file"),
+        ),
+    )
+    for name, token, file_name, file in sources:
+        usage = name.startswith("--")
+        if token is not None:
+            return _checked_token(token, name, usage=usage)
+        if file is not None:
+            if not isinstance(file, str) or not file:
+                raise ConfigError(f"{file_name} must be a path", usage=usage)
+            from_config = file_name.startswith("config") and config_path is not None
+            path = config_path.parent / file if from_config and config_path else Path(file)
+            return _checked_token(_read_token(path), f"{file_name} {path}", usage=usage)
+    return None
+
+
+def _checked_token(token: object, source: str, *, usage: bool) -> str:
+    if not isinstance(token, str):
+        raise ConfigError(f"{source}: wrong type, expected str")
+    try:
+        return parse_token(token)
+    except ValueError as error:
+        raise ConfigError(f"{source} {error}", usage=usage) from None
+
+
+def _read_token(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_TOKEN_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read the token file {path}: {error.strerror}") from error
+    if len(content) > MAX_TOKEN_FILE_BYTES:
+        raise ConfigError(f"the token file {path} is larger than {MAX_TOKEN_FILE_BYTES} bytes")
+    return content.decode("ascii", errors="replace").strip()

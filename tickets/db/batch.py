@@ -1,0 +1,90 @@
+"""Who waits for the write gate inside this process, and who shares one COMMIT."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections import deque
+from typing import Final
+
+# A batch ends here even if writers still queue: its first member has waited long enough.
+BATCH_MEMBERS: Final = 64
+BATCH_SECONDS: Final = 0.020
+
+
+class Batch:
+    """One open transaction and those who share its COMMIT."""
+
+    def __init__(self) -> None:
+        self.members = 0
+        self.topics: list[str] = []
+        self.broken: Exception | None = None
+        self._opened = time.monotonic()
+        self._settled = threading.Event()
+        self._error: Exception | None = None
+
+    def has_room(self) -> bool:
+        """Tell whether one more may join."""
+        return self.members < BATCH_MEMBERS and time.monotonic() - self._opened < BATCH_SECONDS
+
+    def settle(self, error: Exception | None) -> None:
+        """Announce the outcome to every member."""
+        self._error = error
+        self._settled.set()
+
+    def wait(self) -> None:
+        """Return once the batch is committed; raises what kept it from it."""
+        self._settled.wait()
+        if self._error is not None:
+            # Each member raises its own copy: a traceback belongs to one thread.
+            raise copy.copy(self._error) from self._error
+
+
+class Line:
+    """The queue of this process's writers; who is at its head has the turn."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._taken = False
+        self._places: deque[threading.Lock] = deque()
+
+    def enter(self) -> threading.Lock | None:
+        """Take the turn (None), or a place whose lock opens when the turn arrives."""
+        with self._mutex:
+            if not self._taken:
+                self._taken = True
+                return None
+            place = threading.Lock()
+            place.acquire()
+            self._places.append(place)
+            return place
+
+    def step_out(self, place: threading.Lock) -> bool:
+        """Give up a place; False where the turn is there already and must be used."""
+        with self._mutex:
+            try:
+                self._places.remove(place)
+            except ValueError:
+                return False
+            return True
+
+    def hand_over(self) -> bool:
+        """Give the turn to the next in line; False where nobody waits and it is kept.
+
+        Counting and handing over are one step, so that a batch left open always has
+        somebody who will close it.
+        """
+        with self._mutex:
+            if not self._places:
+                return False
+            self._places.popleft().release()
+            return True
+
+    def leave(self) -> None:
+        """Give the turn away, to nobody if nobody waits."""
+        with self._mutex:
+            if self._places:
+                self._places.popleft().release()
+            else:
+                self._taken = False

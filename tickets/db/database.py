@@ -1,0 +1,322 @@
+"""A database as read and write blocks; safe for any number of threads and processes."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tickets.db import sqlite
+from tickets.db.gate import Gate
+from tickets.db.registry import Registry
+from tickets.db.sqlite import ConstraintViolated, Durability, StatementFailed
+from tickets.db.transaction import Row, Transaction
+from tickets.db.wakeups import Wakeups
+from tickets.errors import TicketsError
+
+__all__ = [
+    "Checkpoint",
+    "ConstraintViolated",
+    "Database",
+    "Durability",
+    "Row",
+    "StatementFailed",
+    "Transaction",
+]
+
+# Waits for readers during a truncating checkpoint: writers queue meanwhile.
+_TRUNCATE_PATIENCE_MS: Final = 200
+# What must not be closed: a forked process that closed its parent's connections would
+# checkpoint, or delete, a log in use, and so would one that closed them outside the gate.
+# Python would close them by collecting them.
+_UNCLOSED: list[object] = []
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint did; ``complete`` is False while readers hold parts of the log."""
+
+    complete: bool
+    wal_pages: int
+    moved_pages: int
+
+
+class _Reader:
+    """A reading connection and the thread that it belongs to."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.thread = threading.current_thread()
+        self.in_use = threading.Lock()
+
+
+class _Here(threading.local):
+    """What belongs to the current thread."""
+
+    reader: _Reader | None = None
+    transaction: Transaction | None = None
+
+
+class _Process:
+    """Everything that one process has open; a forked child starts with a new one."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.here = _Here()
+        self.mutex = threading.Lock()
+        self.readers: list[_Reader] = []
+        self.is_ready = False
+        self.is_closed = False
+
+    def close_readers(self) -> None:
+        """Close the reading connections that no block is using."""
+        for reader in self.readers:
+            if reader.in_use.acquire(blocking=False):
+                reader.connection.close()
+                reader.in_use.release()
+            else:
+                _UNCLOSED.append(reader.connection)
+
+
+class Database:
+    """One SQLite file. Blocks of one thread nest; nothing is opened before first use.
+
+    ``busy_timeout_ms`` bounds how long a block waits for its turn before it raises Busy.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        registry: Registry,
+        durability: Durability = "full",
+        busy_timeout_ms: int = 5000,
+        wakeups: Wakeups | None = None,
+    ) -> None:
+        sqlite.check_path(path)
+        self.path = path
+        self._registry = registry
+        self._durability: Durability = durability
+        self._busy_timeout_ms = busy_timeout_ms
+        self._wakeups = wakeups
+        self._process = self._new_process()
+        _OPEN.add(self)
+
+    @property
+    def wakeups(self) -> Wakeups:
+        """The wake-ups that commits here publish."""
+        assert self._wakeups is not None, "given by whoever serves long polls"
+        return self._wakeups
+
+    @property
+    def sqlite_version(self) -> str:
+        """The version of the SQLite library in use."""
+        return sqlite3.sqlite_version
+
+    @contextmanager
+    def write(self, patience_ms: int | None = None) -> Iterator[Transaction]:
+        """Run the block in a write transaction that is durable once the block is left.
+
+        Inside another write() of this thread it is a savepoint of that one. Raises Busy
+        where the gate did not open within ``patience_ms``, StorageFull, and RuntimeError
+        inside a read(), which could not be upgraded.
+        """
+        process = self._process
+        outer = process.here.transaction
+        if outer is not None:
+            if not outer.writable:
+                raise RuntimeError("a write() cannot start inside a read()")
+            with outer.savepoint():
+                yield outer
+            return
+        if process.is_closed:
+            raise RuntimeError("the database is closed")
+        batch = process.gate.join(self._deadline(patience_ms))
+        tx = Transaction(process.gate.connection, self._registry, self.path, batch)
+        process.here.transaction = tx
+        try:
+            yield tx
+        except BaseException:
+            self._end(process, tx)
+            process.gate.withdraw(batch)
+            raise
+        self._end(process, tx)
+        process.gate.leave(batch, tx.topics)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Run the block on one consistent view, or on that of the block around it."""
+        process = self._process
+        outer = process.here.transaction
+        if outer is not None:
+            yield outer
+            return
+        reader = self._reader(process)
+        with reader.in_use:
+            self._check_open(process)
+            tx = Transaction(reader.connection, self._registry, self.path)
+            with sqlite.translated(self.path):
+                reader.connection.execute("BEGIN")
+            process.here.transaction = tx
+            try:
+                yield tx
+            finally:
+                self._end(process, tx)
+                with sqlite.translated(self.path):
+                    if reader.connection.in_transaction:
+                        reader.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def exclusive(self, patience_ms: int | None = None) -> Iterator[sqlite3.Connection]:
+        """Hold the gate over several transactions; nobody else writes meanwhile.
+
+        Driver errors are translated, also where they end the block.
+        """
+        process = self._process
+        assert process.here.transaction is None, "exclusive() cannot start inside a block"
+        self._check_open(process)
+        deadline = self._deadline(patience_ms)
+        with process.gate.alone(deadline) as connection, sqlite.translated(self.path):
+            yield connection
+
+    def checkpoint(self, *, truncate: bool = False) -> Checkpoint:
+        """Move the log into the database; ``truncate`` also gives its disk space back."""
+        with self.exclusive() as connection:
+            if not truncate:
+                row = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                return Checkpoint(row[1] == row[2], row[1], row[2])
+            connection.execute(f"PRAGMA busy_timeout = {_TRUNCATE_PATIENCE_MS}")
+            try:
+                row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {sqlite.WRITER_STEP_MS}")
+            return Checkpoint(row[0] == 0, row[1], row[2])
+
+    def wal_bytes(self) -> int:
+        """Return the size of the write-ahead log."""
+        try:
+            return Path(f"{self.path}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy, complete or not at all, while writers go on.
+
+        Raises ValueError where ``target`` is this database, StorageFull.
+        """
+        if target.exists() and target.samefile(self.path):
+            raise ValueError("a database cannot be its own backup")
+        partial = target.with_name(f"{target.name}.{os.getpid()}.part")
+        try:
+            with self.read() as tx, tx.raw() as connection:
+                sqlite.copy(connection, partial)
+            partial.replace(target)
+            sqlite.sync(target.parent)
+        except OSError as error:
+            raise sqlite.of_os_error(error, str(target)) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def integrity_check(self) -> list[str]:
+        """Return every problem found in the file; an empty list is good news."""
+        try:
+            with self.read() as tx, tx.raw() as connection:
+                return sqlite.problems(connection)
+        except TicketsError as error:
+            return [error.text]
+
+    def ping(self) -> None:
+        """Read one page of the file; raises what keeps it from being read."""
+        with self.read() as tx, tx.raw() as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+
+    def close(self) -> None:
+        """Close every connection, inside the gate: the last one to go writes.
+
+        A block still running in another thread keeps its connection until the process
+        ends. Closing twice is allowed.
+        """
+        process = self._process
+        with process.mutex:
+            if process.is_closed:
+                return
+            process.is_closed = True
+        _OPEN.discard(self)
+        if not process.readers and not process.gate.is_used():
+            return
+        try:
+            process.gate.close(self._deadline(None), process.close_readers)
+        except TicketsError:
+            _UNCLOSED.append(process)
+            raise
+
+    def after_fork(self) -> None:
+        """Start anew in a forked process, leaving the parent's connections untouched."""
+        inherited, self._process = self._process, self._new_process()
+        _UNCLOSED.append((inherited, inherited.gate.forget()))
+
+    def _new_process(self) -> _Process:
+        publish = self._wakeups.publish if self._wakeups is not None else None
+        return _Process(Gate(self.path, self._durability, publish))
+
+    def _deadline(self, patience_ms: int | None) -> float:
+        patience = self._busy_timeout_ms if patience_ms is None else patience_ms
+        return time.monotonic() + patience / 1000
+
+    def _end(self, process: _Process, tx: Transaction) -> None:
+        tx.end()
+        process.here.transaction = None
+        if process is not self._process:
+            raise RuntimeError("the process was forked inside a block")
+
+    def _check_open(self, process: _Process) -> None:
+        if process.is_closed:
+            raise RuntimeError("the database is closed")
+        if not process.is_ready:
+            # The writing connection comes first and goes last: it puts the file into WAL
+            # mode, and while it is open no reader's end is the end of the log.
+            with process.gate.alone(self._deadline(None)):
+                process.is_ready = True
+
+    def _reader(self, process: _Process) -> _Reader:
+        """Return this thread's reading connection, taking over that of a dead thread."""
+        reader = process.here.reader
+        if reader is not None:
+            return reader
+        self._check_open(process)
+        with process.mutex:
+            for reader in process.readers:
+                if not reader.thread.is_alive():
+                    reader.thread = threading.current_thread()
+                    break
+            else:
+                with sqlite.translated(self.path):
+                    reader = _Reader(sqlite.open_reader(self.path, self._busy_timeout_ms))
+                process.readers.append(reader)
+        process.here.reader = reader
+        return reader
+
+
+# Strong references: a database that was forgotten is closed at exit, inside its gate, and not
+# by the collector, outside of it.
+_OPEN: set[Database] = set()
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_OPEN):
+        database.after_fork()
+
+
+def _close_all() -> None:
+    for database in list(_OPEN):
+        with suppress(TicketsError):
+            database.close()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_close_all)

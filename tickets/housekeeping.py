@@ -1,0 +1,97 @@
+"""What a serving process does besides requests: expiry, retries, checkpoints, retention."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from tickets.clock import Clock
+from tickets.config import Settings
+from tickets.db.database import Database
+from tickets.errors import TicketsError
+from tickets.tracker.operations.readiness import Readiness
+from tickets.tracker.operations.retention import RetentionOperations
+
+# How late a waiting agent may learn of an expiry or a retry that is due; two index probes.
+READINESS_PERIOD_S = 0.1
+RETENTION_PERIOD_S = 60.0
+# Four megabytes: the log stays in the page cache and a checkpoint holds writers for little.
+CHECKPOINT_WAL_BYTES = 4 << 20
+
+logger = logging.getLogger(__name__)
+
+
+class Housekeeping:
+    """A thread that starts with the first request of a process and ends with it.
+
+    Every process has one. They need no agreement: each step is a transaction of its own
+    that does what is due, which may be nothing.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, readiness: Readiness, settings: Settings
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._readiness = readiness
+        self._retention = RetentionOperations(db, clock)
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after its present step."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        periods_to_retention = 0
+        while not self._stopping.wait(READINESS_PERIOD_S):
+            self._guarded(self.advance_readiness)
+            self._guarded(self.checkpoint)
+            if periods_to_retention <= 0:
+                self._guarded(self.apply_retention)
+                periods_to_retention = int(RETENTION_PERIOD_S / READINESS_PERIOD_S)
+            periods_to_retention -= 1
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except TicketsError as error:
+            # A full disk or a locked database passes; the next period tries again.
+            logger.warning("%s: %s", work.__name__, error)
+        except Exception:
+            logger.exception("%s failed", work.__name__)
+
+    def advance_readiness(self) -> None:
+        """End expired leases and free due retries, a bounded step at a time."""
+        with self._db.read() as tx:
+            now_ms = self._clock.now_ms()
+            moments = (
+                tx.value("leases.next_expiry_ms"),
+                tx.value("tasks.next_due_at_ms"),
+                now_ms if tx.many("dependencies.releases") else None,
+            )
+        more = any(moment is not None and moment <= now_ms for moment in moments)
+        while more and not self._stopping.is_set():
+            with self._db.write() as tx:
+                more = self._readiness.advance(tx, now_ms=self._clock.now_ms())
+
+    def checkpoint(self) -> None:
+        """Move a grown log into the database, off the way of any request."""
+        if self._db.wal_bytes() > CHECKPOINT_WAL_BYTES:
+            self._db.checkpoint()
+
+    def apply_retention(self) -> None:
+        """Delete what is past its retention."""
+        settings, retention = self._settings, self._retention
+        retention.prune_idempotency_keys(older_than_ms=settings.idempotency_retention_ms)
+        if settings.changes_retention_ms is not None:
+            retention.prune_changes(older_than_ms=settings.changes_retention_ms)
+        if settings.trace_retention_ms is not None:
+            retention.prune_traces(older_than_ms=settings.trace_retention_ms)

@@ -1,0 +1,219 @@
+"""``tickets serve``: one socket, one migrated database, gunicorn's worker processes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import resource
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+
+from tickets import __version__
+from tickets.clock import SystemClock
+from tickets.commands import apply_migrations, prepare_directory
+from tickets.config import ConfigError, Settings, check_exposure
+from tickets.server_worker import Worker
+
+if TYPE_CHECKING:
+    from tickets.db.database import Database
+
+BACKLOG = 1_024
+# Agents heartbeat every half minute. A connection closed just when a heartbeat is on its
+# way costs the agent its run, so idle connections live long; they need no thread.
+KEEPALIVE_S = 620
+# Longer than the longest long poll (60 s), though those end early when a worker stops.
+GRACEFUL_TIMEOUT_S = 65
+# The main thread of a worker reports every second; one that is silent this long hangs.
+WORKER_TIMEOUT_S = 60
+WORKER_CONNECTIONS_MAX = 4_096
+DESCRIPTORS_WANTED = 65_536
+# SQLite needs about four for each thread, everything else fits into a hundred.
+DESCRIPTORS_PER_THREAD = 4
+DESCRIPTORS_RESERVED = 100
+
+# gunicorn's own "info" describes gunicorn, not the service.
+_GUNICORN_LEVELS = {
+    "debug": "debug",
+    "info": "warning",
+    "warning": "warning",
+    "error": "error",
+}
+
+_METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+WsgiLoader = Callable[[Settings], Any]
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop, which ends in SystemExit with status 0.
+
+    Raises ConfigError and the errors of the database where it cannot start.
+    """
+    check_exposure(settings)
+    with closing(listen(settings)) as listener, ExitStack() as stack:
+        if settings.in_memory:
+            settings = replace(settings, db=stack.enter_context(_scratch()) / "tickets.db")
+        prepare_directory(settings.db)
+        # Here and not in the workers: they start with a database that is up to date, and
+        # without connections that crossed a fork.
+        with closing(_open_database(settings)) as db:
+            apply_migrations(db)
+        run(settings, listener, load=_load_application)
+    return 0
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return a listening socket that is nobody else's.
+
+    Raises ConfigError at once where the address cannot be had. Without SO_REUSEPORT two
+    servers can never share a port and split the requests between them.
+    """
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {where}: {error.strerror}") from error
+    try:
+        # Only lets a restarted server have a port whose old connections still linger.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        hint = "; is another server running?" if error.errno == errno.EADDRINUSE else ""
+        raise ConfigError(f"cannot listen on {where}: {error.strerror}{hint}") from error
+    return listener
+
+
+def run(settings: Settings, listener: socket.socket, *, load: WsgiLoader) -> None:
+    """Run gunicorn on ``listener`` until it stops, which ends in SystemExit.
+
+    Each worker process calls ``load`` once, after it was forked.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    Worker.max_body_bytes = settings.max_body_bytes
+    service = _Service(settings, listener, load=load)
+    with _scratch() as directory:
+        # Read by prometheus-client when it is first imported, which is in the workers.
+        os.environ[_METRICS_VARIABLE] = str(directory)
+        service.run()
+
+
+class _Service(BaseApplication):
+    """gunicorn with its configuration from our settings, never from its own files or flags."""
+
+    def __init__(
+        self, settings: Settings, listener: socket.socket, *, load: WsgiLoader
+    ) -> None:
+        self._settings = settings
+        self._load = load
+        self._connections = _connection_limit(settings)
+        _say(_greeting(settings, listener))
+        # gunicorn closes the descriptor that it is given.
+        self._descriptor = listener.detach()
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self._settings
+        options: dict[str, Any] = {
+            "bind": [f"fd://{self._descriptor}"],
+            "worker_class": Worker,
+            "workers": settings.workers,
+            "threads": settings.threads,
+            "worker_connections": self._connections,
+            "timeout": WORKER_TIMEOUT_S,
+            "graceful_timeout": GRACEFUL_TIMEOUT_S,
+            "keepalive": KEEPALIVE_S,
+            "http_parser": settings.http_parser,
+            "loglevel": _GUNICORN_LEVELS[settings.log_level],
+            "control_socket_disable": True,
+            # Nobody sets SCRIPT_NAME or the scheme by a header, not even from this machine.
+            "forwarded_allow_ips": "",
+            "proc_name": "tickets",
+            "child_exit": _forget_metrics,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._load(self._settings)
+
+
+def _open_database(settings: Settings) -> Database:
+    from tickets.app import open_database
+
+    return open_database(settings)
+
+
+def _load_application(settings: Settings) -> Any:
+    from tickets.app import create_app, open_database
+
+    app = create_app(open_database(settings), settings, SystemClock())
+    app.start()
+    return app
+
+
+def _connection_limit(settings: Settings) -> int:
+    """Return how many connections a worker can hold, after asking for more descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, DESCRIPTORS_WANTED), hard))
+            soft = min(wanted, DESCRIPTORS_WANTED)
+    own = DESCRIPTORS_RESERVED + DESCRIPTORS_PER_THREAD * settings.threads
+    free = WORKER_CONNECTIONS_MAX if soft == resource.RLIM_INFINITY else soft - own
+    return max(settings.threads + 1, min(WORKER_CONNECTIONS_MAX, free))
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Yield a directory that goes with the server; forked workers leave it alone."""
+    owner = os.getpid()
+    directory = Path(tempfile.mkdtemp(prefix="tickets-"))
+    try:
+        yield directory
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _forget_metrics(_: object, worker: Any) -> None:
+    # Gauges of a dead worker would be counted for ever.
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # has no types
+
+
+def _greeting(settings: Settings, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return (
+        f"tickets v{__version__}\n"
+        f"  database  {settings.db} (durability {settings.durability})\n"
+        f"  auth      {'on' if settings.api_token else 'off'}\n"
+        f"  workers   {settings.workers} x {settings.threads} threads\n"
+        f"  listening {url}\n"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

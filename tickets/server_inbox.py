@@ -1,0 +1,131 @@
+"""Bytes of one connection until a request is whole, so that no thread waits for a slow client.
+
+This decides *when* a request is handed on. What the bytes mean is decided by gunicorn's parser,
+which reads them again from the start; a wrong guess here costs time, never safety. Two things
+are refused here, because the parser in C takes them: lines that end with a bare LF, and folded
+headers. A proxy in front may read both differently (RFC 9112, sections 2.2 and 5.2).
+"""
+
+from __future__ import annotations
+
+import re
+
+# More than the parser allows (100 fields of 8 190 bytes), so that it is the one to refuse.
+HEAD_MAX_BYTES = 1 << 20
+CHUNK_LINE_MAX_BYTES = 8_190
+
+_LENGTH = re.compile(
+    rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{0,18})[ \t]*(?=\r\n)", re.IGNORECASE
+)
+_CODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_EXPECT = re.compile(
+    rb"\A(?:\r\n)?[^\r\n]* HTTP/1\.1\r\n(?:.*\r\n)?expect[ \t]*:[ \t]*100-continue[ \t]*\r\n",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Inbox:
+    """What a client has sent and nobody has parsed yet; lives as long as its connection."""
+
+    _head_bytes: int | None
+    _chunk_at: int | None
+    _expects_continue: bool
+
+    def __init__(self, max_body_bytes: int) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._data = bytearray()
+        self._reset()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def add(self, data: bytes) -> None:
+        """Append what was received."""
+        self._data += data
+
+    @property
+    def flaw(self) -> str | None:
+        """What makes the request unacceptable, once ``is_whole()`` said True."""
+        return self._flaw
+
+    def take(self) -> bytes:
+        """Return all bytes, which may be more or less than one request, and forget them."""
+        data = bytes(self._data)
+        self._data.clear()
+        self._reset()
+        return data
+
+    def expects_continue(self) -> bool:
+        """Return once True where the client waits for 100 before it sends the body."""
+        expected, self._expects_continue = self._expects_continue, False
+        return expected
+
+    def is_whole(self) -> bool:
+        """Return whether a request can be handled without waiting, or must be refused."""
+        if self._head_bytes is None and not self._find_head():
+            return self._is_refusable()
+        if self._chunk_at is not None:
+            return self._has_last_chunk()
+        return len(self._data) >= self._needed_bytes
+
+    def _reset(self) -> None:
+        self._head_bytes = None
+        self._searched_bytes = 0
+        self._needed_bytes = 0
+        self._chunk_at = None
+        self._expects_continue = False
+        self._flaw: str | None = None
+
+    def _is_refusable(self) -> bool:
+        # A head with a bare LF may never end in the way that is waited for.
+        self._flaw = _flaw(bytes(self._data))
+        return self._flaw is not None or len(self._data) > HEAD_MAX_BYTES
+
+    def _find_head(self) -> bool:
+        end = self._data.find(b"\r\n\r\n", max(0, self._searched_bytes - 3))
+        self._searched_bytes = len(self._data)
+        if end < 0:
+            return False
+        self._head_bytes = self._needed_bytes = end + 4
+        head = bytes(self._data[: end + 2])
+        self._flaw = _flaw(head)
+        lengths = _LENGTH.findall(head)
+        codings = _CODING.findall(head)
+        if codings:
+            if [coding.strip().lower() for coding in codings] == [b"chunked"] and not lengths:
+                self._chunk_at = self._head_bytes
+        elif len(lengths) == 1 and lengths[0] and int(lengths[0]) <= self._max_body_bytes:
+            self._needed_bytes += int(lengths[0])
+        # Otherwise there is no body, or one that is refused without being waited for.
+        if self._chunk_at is not None or self._needed_bytes > len(self._data):
+            self._expects_continue = _EXPECT.search(head) is not None
+        return True
+
+    def _has_last_chunk(self) -> bool:
+        assert self._chunk_at is not None
+        assert self._head_bytes is not None
+        data = self._data
+        while len(data) - self._head_bytes <= self._max_body_bytes:
+            end = data.find(b"\r\n", self._chunk_at)
+            if end < 0:
+                return len(data) - self._chunk_at > CHUNK_LINE_MAX_BYTES
+            size_text = bytes(data[self._chunk_at : end]).partition(b";")[0].strip()
+            if re.fullmatch(rb"[0-9a-fA-F]{1,15}", size_text) is None:
+                return True
+            if int(size_text, 16) == 0:
+                return data.find(b"\r\n\r\n", end) >= 0
+            next_chunk = end + 2 + int(size_text, 16) + 2
+            if len(data) < next_chunk:
+                return False
+            if data[next_chunk - 2 : next_chunk] != b"\r\n":
+                return True
+            self._chunk_at = next_chunk
+        return True
+
+
+def _flaw(head: bytes) -> str | None:
+    if head.count(b"\n") != head.count(b"\r\n"):
+        return "bare LF as line terminator"
+    if b"\r\n " in head or b"\r\n\t" in head:
+        return "folded header"
+    return None

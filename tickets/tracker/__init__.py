@@ -1,0 +1,1 @@
+"""The tracker: pipelines, tasks, leases, runs and what agents report."""

@@ -1,0 +1,1 @@
+"""The tracker's pure rules: no I/O, no clock, no randomness."""

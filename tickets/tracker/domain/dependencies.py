@@ -1,0 +1,42 @@
+"""Dependencies between tasks must not form a circle, or none of its tasks could ever start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def find_cycle(
+    edges_of: Callable[[str], Iterable[str]], start: str, target: str
+) -> tuple[str, ...] | None:
+    """Return a way from ``start`` to ``target`` along dependencies, or None.
+
+    A new edge task → depends_on closes a circle exactly where such a way exists with
+    ``start=depends_on`` and ``target=task``. The way holds both ends, so it is never empty;
+    for an edge to itself it is ``(task,)``. ``edges_of`` gives the ids that a task depends
+    on and is asked at most once for each task; circles that exist already do no harm.
+
+    Source: docs/lifecycle.md, Dependencies.
+    """
+    reached_from: dict[str, str | None] = {start: None}
+    waiting = [start]
+    while waiting:
+        task_id = waiting.pop()
+        if task_id == target:
+            return _way_to(task_id, reached_from)
+        for neighbour in edges_of(task_id):
+            if neighbour not in reached_from:
+                reached_from[neighbour] = task_id
+                waiting.append(neighbour)
+    return None
+
+
+def _way_to(task_id: str, reached_from: dict[str, str | None]) -> tuple[str, ...]:
+    way: list[str] = []
+    step: str | None = task_id
+    while step is not None:
+        way.append(step)
+        step = reached_from[step]
+    return tuple(reversed(way))

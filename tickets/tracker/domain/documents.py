@@ -1,0 +1,328 @@
+"""What clients send: one type for each request document and query string.
+
+Unknown fields are ignored and null stands for absent, because existing clients rely on both.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+MAX_NAME_BYTES = 512
+MAX_TITLE_CHARACTERS = 1000
+MAX_BULK_TASKS = 10_000
+MAX_BATCH_EVENTS = 1000
+MAX_CLAIMED_TASKS = 100
+MAX_WAIT_MS = 60_000
+MAX_LEASE_TTL_MS = 86_400_000
+MIN_INT64 = -(2**63)
+MAX_INT64 = 2**63 - 1
+# Ten years: longer than any delay that is meant, and far from where sums overflow.
+MAX_DURATION_MS = 315_360_000_000
+
+Name = Annotated[str, Meta(max_length=MAX_NAME_BYTES)]
+NonEmptyName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_BYTES)]
+Title = Annotated[str, Meta(max_length=MAX_TITLE_CHARACTERS)]
+Int64 = Annotated[int, Meta(ge=MIN_INT64, le=MAX_INT64)]
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+DurationMs = Annotated[int, Meta(ge=0, le=MAX_DURATION_MS)]
+LeaseTtlMs = Annotated[int, Meta(ge=1, le=MAX_LEASE_TTL_MS)]
+WaitMs = Annotated[int, Meta(ge=0, le=MAX_WAIT_MS)]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+JsonObject = dict[str, Any]
+
+
+def check_bytes(**names: str | None) -> None:
+    """Return where every name fits its size in bytes, which the schema counts in characters.
+
+    Raises ValueError, which the reader of documents turns into a refusal.
+    """
+    for field, value in names.items():
+        if value is not None and len(value.encode()) > MAX_NAME_BYTES:
+            raise ValueError(f"{field} is longer than {MAX_NAME_BYTES} bytes")
+
+
+class Document(Struct, frozen=True):
+    """A request document."""
+
+
+class NewPipeline(Document):
+    """``POST /pipelines``. The definition is checked by its own rules."""
+
+    name: NonEmptyName
+    definition: Any
+
+    def __post_init__(self) -> None:
+        check_bytes(name=self.name)
+
+
+class BackoffDocument(Document):
+    """How the delay grows: the n-th retry waits retry_delay_ms × factor^(n-1), ± jitter."""
+
+    factor: Annotated[float, Meta(ge=1, le=1000)] | None = None
+    max_delay_ms: DurationMs | None = None
+    jitter: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+
+class RetryPolicyDocument(Document):
+    """When a failed task is tried again, and where it ends up if that never helps."""
+
+    max_attempts: Count | None = None
+    retry_delay_ms: DurationMs | None = None
+    dead_letter_stage: Name | None = None
+    backoff: BackoffDocument | None = None
+
+
+class NewTask(Document):
+    """``POST /tasks``."""
+
+    pipeline_id: str
+    title: Title
+    description: str
+    priority: Int64 | None = None
+    metadata: JsonObject | None = None
+    retry_policy: RetryPolicyDocument | None = None
+    dependencies: list[str] | None = None
+    assigned_agent_id: Name | None = None
+    assigned_by: Name | None = None
+
+    def __post_init__(self) -> None:
+        check_bytes(assigned_agent_id=self.assigned_agent_id, assigned_by=self.assigned_by)
+
+
+class BulkTask(NewTask):
+    """One item of ``POST /tasks/bulk``; ``ref`` names it for its siblings."""
+
+    ref: NonEmptyName | None = None
+    depends_on_refs: list[str] | None = None
+
+
+class BulkTasks(Document):
+    """``POST /tasks/bulk``: items are read one by one, so that a refusal names its index."""
+
+    tasks: list[Any]
+
+
+class TaskChanges(Document):
+    """``PATCH /tasks/{id}``: what is absent or null stays as it is."""
+
+    title: Title | None = None
+    description: str | None = None
+    priority: Int64 | None = None
+    metadata: JsonObject | None = None
+    retry_policy: RetryPolicyDocument | None = None
+    expected_task_version: Int64 | None = None
+
+
+class TaskQuery(Document):
+    """``GET /tasks``."""
+
+    stage: str | None = None
+    pipeline_id: str | None = None
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+class PageQuery(Document):
+    """A list with pages of 100."""
+
+    limit: Limit = 100
+    cursor: str | None = None
+
+
+class ArrayQuery(Document):
+    """A bare array; with ``limit`` it is cut, and ``X-Next-Cursor`` says where to go on."""
+
+    limit: Limit | None = None
+    cursor: str | None = None
+
+
+class RunState(Document):
+    """``PUT /tasks/{id}/run-state``: an orchestrator's own run and state for a task."""
+
+    run_id: Name | None = None
+    workflow_state: Any = None
+
+
+class NewDependency(Document):
+    """``POST /tasks/{id}/dependencies``."""
+
+    depends_on_task_id: str
+
+
+class NewAssignment(Document):
+    """``POST /tasks/{id}/assignments``."""
+
+    agent_id: Name
+    assigned_by: Name | None = None
+
+    def __post_init__(self) -> None:
+        check_bytes(agent_id=self.agent_id, assigned_by=self.assigned_by)
+
+
+class Concurrency(Document):
+    """Limits that hold for one claim: stage name → most tasks leased in it at once."""
+
+    per_state: dict[str, Count | None] | None = None
+
+
+class ClaimRequest(Document):
+    """``POST /leases/claim``."""
+
+    agent_id: Name
+    agent_role: Name
+    lease_ttl_ms: LeaseTtlMs | None = None
+    concurrency: Concurrency | None = None
+    wait_ms: WaitMs | None = None
+    max_tasks: Annotated[int, Meta(ge=1, le=MAX_CLAIMED_TASKS)] | None = None
+
+    def __post_init__(self) -> None:
+        check_bytes(agent_id=self.agent_id, agent_role=self.agent_role)
+
+
+class HeartbeatRequest(Document):
+    """``POST /leases/{id}/heartbeat``."""
+
+    lease_ttl_ms: LeaseTtlMs
+
+
+class NewEvent(Document):
+    """One event of a run."""
+
+    kind: Name
+    data: Any = None
+
+    def __post_init__(self) -> None:
+        check_bytes(kind=self.kind)
+
+
+class NewEvents(Document):
+    """``POST /runs/{id}/events``: one event, or many under ``events``."""
+
+    kind: Name | None = None
+    data: Any = None
+    events: (
+        Annotated[list[NewEvent], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)] | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        if self.events is None and self.kind is None:
+            raise ValueError("Object missing required field `kind`")
+        check_bytes(kind=self.kind)
+
+
+class NewGateResult(Document):
+    """``POST /runs/{id}/gates``. The status is checked after the shape, with its own code."""
+
+    gate: Name
+    status: str
+    evidence: Any = None
+    actor: Name | None = None
+
+    def __post_init__(self) -> None:
+        check_bytes(gate=self.gate, actor=self.actor)
+
+
+class TransitionRequest(Document):
+    """``POST /runs/{id}/transition``."""
+
+    trigger: str
+    instructions: str | None = None
+    usage: JsonObject | None = None
+    expected_stage: str | None = None
+    expected_task_version: Int64 | None = None
+
+
+class FailRequest(Document):
+    """``POST /runs/{id}/fail``."""
+
+    error: str
+    usage: JsonObject | None = None
+
+
+class Reason(Document):
+    """``POST /tasks/{id}/cancel`` and ``POST /runs/{id}/release``."""
+
+    reason: str | None = None
+
+
+class RequeueRequest(Document):
+    """``POST /tasks/{id}/requeue``."""
+
+    stage: str | None = None
+
+
+class NewArtifact(Document):
+    """``POST /artifacts``."""
+
+    kind: Name
+    uri: str
+    task_id: str | None = None
+    run_id: str | None = None
+    sha256: str | None = None
+    size_bytes: Int64 | None = None
+    meta: JsonObject | None = None
+
+    def __post_init__(self) -> None:
+        check_bytes(kind=self.kind)
+
+
+class ArtifactQuery(PageQuery):
+    """``GET /artifacts``."""
+
+    task_id: str | None = None
+    run_id: str | None = None
+
+
+class ChangesQuery(Document):
+    """``GET /changes``."""
+
+    after: str | None = None
+    kind: str | None = None
+    task_id: str | None = None
+    wait_ms: WaitMs = 0
+    limit: Limit = 100
+
+
+class WhyQuery(Document):
+    """``GET /tasks/{id}/why``."""
+
+    agent_id: str | None = None
+
+
+class QueueQuery(Document):
+    """``GET /ops/queue``."""
+
+    near_expiry_ms: DurationMs = 60_000
+    stuck_ms: DurationMs = 300_000
+
+
+class TraceQuery(PageQuery):
+    """``GET /traces``."""
+
+    run_id: str | None = None
+    task_id: str | None = None
+    trace_id: str | None = None
+
+
+class NewEntry(Document):
+    """``PUT /store/{namespace}/{key}``; the value is required and may be null."""
+
+    value: Any
+
+
+class EntriesQuery(ArrayQuery):
+    """``GET /store/{namespace}``."""
+
+    prefix: str | None = None
+
+
+class SearchQuery(Document):
+    """``GET /store/search``."""
+
+    q: str | None = None
+    namespace: str | None = None
+    limit: Limit = 10
+    filter_path: str | None = None
+    filter_value: str | None = None

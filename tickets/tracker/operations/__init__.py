@@ -1,0 +1,1 @@
+"""The tracker's transactions and rules, one class for each family."""

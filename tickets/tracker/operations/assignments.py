@@ -1,0 +1,96 @@
+"""Assignments: a task reserved for one agent."""
+
+from __future__ import annotations
+
+from tickets.clock import Clock
+from tickets.db.database import Database
+from tickets.errors import NotFound, TaskNotFound
+from tickets.tracker.domain.documents import MAX_INT64, ArrayQuery, NewAssignment
+from tickets.tracker.domain.records import Assignment, Outcome
+from tickets.tracker.operations.access import check_task_reader
+from tickets.tracker.operations.facts import announce, record
+from tickets.web.pages import parse_id_cursor
+
+
+class AssignmentOperations:
+    """Everything a client can ask of a task's assignments."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    def assign(self, task_id: str, document: NewAssignment) -> Outcome:
+        """Reserve the task for one agent, instead of any other. Raises TaskNotFound.
+
+        A lease that somebody else holds is not disturbed.
+        """
+        with self._db.write() as tx:
+            now_ms = self._clock.now_ms()
+            row = tx.one("tasks.assign", task_id=task_id, agent_id=document.agent_id)
+            if row is None:
+                raise TaskNotFound
+            tx.run("assignments.deactivate_all", task_id=task_id, now_ms=now_ms)
+            tx.run(
+                "assignments.activate",
+                task_id=task_id,
+                agent_id=document.agent_id,
+                assigned_by=document.assigned_by,
+                now_ms=now_ms,
+            )
+            record(
+                tx,
+                "task.assigned",
+                now_ms=now_ms,
+                task_id=task_id,
+                agent_id=document.agent_id,
+                assigned_by=document.assigned_by,
+            )
+            announce(tx, row)
+            return Outcome(status="assigned")
+
+    def unassign(self, task_id: str, agent_id: str) -> Outcome:
+        """End the active assignment of this agent. Raises NotFound where there is none."""
+        with self._db.write() as tx:
+            now_ms = self._clock.now_ms()
+            ended = tx.run(
+                "assignments.deactivate", task_id=task_id, agent_id=agent_id, now_ms=now_ms
+            )
+            if not ended:
+                raise NotFound("The task has no active assignment of this agent")
+            row = tx.one("tasks.assign", task_id=task_id, agent_id=None)
+            assert row is not None
+            record(
+                tx, "task.unassigned", now_ms=now_ms, task_id=task_id, agent_id=agent_id
+            )
+            announce(tx, row)
+            return Outcome(status="unassigned")
+
+    def list_oldest_first(
+        self, task_id: str, query: ArrayQuery, *, reader: bytes | None
+    ) -> tuple[list[Assignment], str | None]:
+        """Return all assignments and where the next part begins, if the list was cut.
+
+        Raises NotFound, InvalidCursor, Unauthorized.
+        """
+        after_seq = 0 if query.cursor is None else parse_id_cursor(query.cursor)
+        limit = query.limit if query.limit is not None else MAX_INT64 - 1
+        with self._db.read() as tx:
+            check_task_reader(tx, task_id, reader=reader, now_ms=self._clock.now_ms())
+            if tx.value("tasks.seq_of", task_id=task_id) is None:
+                raise NotFound("No task has this id")
+            found = tx.many(
+                "assignments.of_task", task_id=task_id, after_seq=after_seq, limit=limit + 1
+            )
+        shown = found[:limit]
+        items = [
+            Assignment(
+                task_id=row["task_id"],
+                agent_id=row["agent_id"],
+                assigned_by=row["assigned_by"],
+                active=bool(row["active"]),
+                created_at_ms=row["created_at_ms"],
+                updated_at_ms=row["updated_at_ms"],
+            )
+            for row in shown
+        ]
+        return items, str(shown[-1]["seq"]) if len(found) > limit else None

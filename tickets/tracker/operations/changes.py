@@ -1,0 +1,71 @@
+"""Changes: the durable feed of every fact."""
+
+from __future__ import annotations
+
+from tickets.db.database import Database, Row, Transaction
+from tickets.errors import ChangesPruned
+from tickets.tracker.domain.documents import ChangesQuery
+from tickets.tracker.domain.records import Change, Changes, Json
+from tickets.web.pages import parse_id_cursor
+
+PRUNED_TO_MARK = "changes_pruned_to"
+
+
+class ChangeOperations:
+    """Reads of the feed."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def list_after(self, query: ChangesQuery) -> Changes:
+        """Return the next part of the feed and the cursor that continues it.
+
+        Without ``after`` the feed begins with the oldest change kept. Raises InvalidCursor,
+        ChangesPruned where changes after the cursor are gone.
+        """
+        after_id = None if query.after is None else parse_id_cursor(query.after)
+        with self._db.read() as tx:
+            pruned_to = tx.value("marks.value", name=PRUNED_TO_MARK) or 0
+            if after_id is not None and after_id < pruned_to:
+                raise ChangesPruned
+            start = max(after_id or 0, pruned_to)
+            newest_id = tx.value("changes.newest_id")
+            found = _page(tx, query, after_id=start, limit=query.limit)
+        if len(found) == query.limit:
+            next_id = found[-1]["id"]
+        else:
+            # Everything up to the newest change was looked at, whatever the filter kept.
+            next_id = max(start, newest_id)
+        return Changes(
+            items=[
+                Change(
+                    id=row["id"],
+                    ts_ms=row["ts_ms"],
+                    kind=row["kind"],
+                    task_id=row["task_id"],
+                    run_id=row["run_id"],
+                    data=Json(row["data_json"].encode()),
+                )
+                for row in found
+            ],
+            next_cursor=str(next_id),
+        )
+
+
+def _page(tx: Transaction, query: ChangesQuery, *, after_id: int, limit: int) -> list[Row]:
+    kind, task_id = query.kind, query.task_id
+    if task_id is not None and kind is not None:
+        return tx.many(
+            "changes.page_by_task_kind",
+            task_id=task_id,
+            kind=kind,
+            after_id=after_id,
+            limit=limit,
+        )
+    if task_id is not None:
+        return tx.many(
+            "changes.page_by_task", task_id=task_id, after_id=after_id, limit=limit
+        )
+    if kind is not None:
+        return tx.many("changes.page_by_kind", kind=kind, after_id=after_id, limit=limit)
+    return tx.many("changes.page", after_id=after_id, limit=limit)

@@ -1,0 +1,72 @@
+"""What goes in with every change: its line in the feed, and the wake-up it is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tickets.db.database import Row, Transaction
+from tickets.web.answers import to_json
+
+CHANGES_TOPIC = "changes"
+
+
+def record(
+    tx: Transaction,
+    kind: str,
+    /,
+    *,
+    now_ms: int,
+    task_id: str | None = None,
+    run_id: str | None = None,
+    **data: Any,
+) -> None:
+    """Add a fact to the change feed, in the transaction of the fact."""
+    tx.run(
+        "changes.append",
+        now_ms=now_ms,
+        kind=kind,
+        task_id=task_id,
+        run_id=run_id,
+        data_json=to_json(data),
+    )
+    tx.wake(CHANGES_TOPIC)
+
+
+def system_event(
+    tx: Transaction, kind: str, *, run_id: str, now_ms: int, data: dict[str, Any]
+) -> None:
+    """Add a line of the service's own to a run's history."""
+    tx.value(
+        "events.append",
+        run_id=run_id,
+        now_ms=now_ms,
+        kind=kind,
+        origin="system",
+        data_json=to_json(data),
+    )
+
+
+def claim_topic(agent_role: str, assignee: str | None) -> str:
+    """Name what a waiting claim waits for: tasks for a role, for anybody or for one agent."""
+    return to_json(["claim", agent_role, assignee])
+
+
+def announce(tx: Transaction, task: Row) -> None:
+    """Wake a waiting claim where ``task`` can be claimed after the commit."""
+    if task["claim_role"] is not None and not (
+        task["is_dead"]
+        or task["is_delayed"]
+        or task["is_leased"]
+        or task["open_dependency_count"]
+    ):
+        tx.wake(claim_topic(task["claim_role"], task["claim_assignee"]))
+
+
+def stage_topic(stage: str) -> str:
+    """Name what a claim with a limit on a stage waits for: a place in that stage."""
+    return to_json(["stage", stage])
+
+
+def vacate(tx: Transaction, stage: str) -> None:
+    """Wake claims that wait for a place in a stage: one task fewer is held in it."""
+    tx.wake(stage_topic(stage))

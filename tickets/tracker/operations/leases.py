@@ -1,0 +1,227 @@
+"""Leases: claimed, kept alive, and shown once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tickets.clock import Clock
+from tickets.db.database import Database, Row, Transaction
+from tickets.errors import IdempotencyConflict, LeaseExpired, NotFound
+from tickets.ids import hash_token, new_id, new_token
+from tickets.tracker.domain.documents import ClaimRequest
+from tickets.tracker.domain.eligibility import claim_order
+from tickets.tracker.domain.leases import DEFAULT_TTL_MS, check_usable, extended_until_ms
+from tickets.tracker.domain.records import Claim, Heartbeat, Json, Run
+from tickets.tracker.operations import rows
+from tickets.tracker.operations.facts import record
+from tickets.tracker.operations.readiness import Readiness
+
+# A lost heartbeat makes some clients kill a working agent, so it waits longest for the lock.
+HEARTBEAT_PATIENCE_MS = 30_000
+
+
+class LeaseOperations:
+    """Every change to a lease, one public method each, one transaction each."""
+
+    def __init__(self, db: Database, clock: Clock, readiness: Readiness) -> None:
+        self._db = db
+        self._clock = clock
+        self._readiness = readiness
+
+    def claim(self, request: ClaimRequest) -> list[Claim]:
+        """Grant leases on the best tasks for this agent and role, best first.
+
+        At most ``max_tasks`` (1 where absent); empty where nothing is claimable. What is due
+        (expiries, retries) is done first, in bounded steps; the claim never answers "nothing"
+        while such a step may still bring something.
+
+        Source: docs/lifecycle.md, Claim.
+        """
+        with self._db.write() as tx:
+            now_ms = self._clock.now_ms()
+            more = self._readiness.advance(tx, now_ms=now_ms)
+            claims = self._take(tx, request, now_ms=now_ms)
+            while not claims and more:
+                more = self._readiness.advance(tx, now_ms=now_ms)
+                claims = self._take(tx, request, now_ms=now_ms)
+            return claims
+
+    def _take(self, tx: Transaction, request: ClaimRequest, *, now_ms: int) -> list[Claim]:
+        limits = _stage_limits(request)
+        wanted = request.max_tasks or 1
+        if not limits:
+            found = tx.many(
+                "tasks.next_claimable",
+                agent_role=request.agent_role,
+                agent_id=request.agent_id,
+                limit=wanted,
+            )
+            return [self._grant(tx, row["seq"], request, now_ms=now_ms) for row in found]
+        claims: list[Claim] = []
+        while len(claims) < wanted and (seq := _best_within(tx, request, limits)) is not None:
+            claims.append(self._grant(tx, seq, request, now_ms=now_ms))
+        return claims
+
+    def _grant(
+        self, tx: Transaction, seq: int, request: ClaimRequest, *, now_ms: int
+    ) -> Claim:
+        task = tx.one("tasks.take", seq=seq)
+        assert task is not None, "found claimable in this transaction"
+        run_id, lease_id, token = new_id(), new_id(), new_token()
+        ttl_ms = request.lease_ttl_ms if request.lease_ttl_ms is not None else DEFAULT_TTL_MS
+        tx.one(
+            "runs.start",
+            id=run_id,
+            task_id=task["id"],
+            attempt=task["last_attempt"],
+            agent_id=request.agent_id,
+            agent_role=request.agent_role,
+            now_ms=now_ms,
+        )
+        tx.run(
+            "leases.grant",
+            id=lease_id,
+            run_id=run_id,
+            task_id=task["id"],
+            agent_id=request.agent_id,
+            agent_role=request.agent_role,
+            token_hash=hash_token(token),
+            ttl_ms=ttl_ms,
+            now_ms=now_ms,
+            expires_at_ms=now_ms + ttl_ms,
+        )
+        record(
+            tx,
+            "task.claimed",
+            now_ms=now_ms,
+            task_id=task["id"],
+            run_id=run_id,
+            agent_id=request.agent_id,
+            agent_role=request.agent_role,
+            attempt=task["last_attempt"],
+        )
+        run = Run(
+            id=run_id,
+            task_id=task["id"],
+            attempt=task["last_attempt"],
+            status="running",
+            agent_id=request.agent_id,
+            agent_role=request.agent_role,
+            started_at_ms=now_ms,
+            ended_at_ms=None,
+            usage=Json(b"{}"),
+            error=None,
+        )
+        return Claim(
+            task=rows.task(task),
+            run=run,
+            lease_id=lease_id,
+            lease_token=token,
+            expires_at_ms=now_ms + ttl_ms,
+        )
+
+    def until_next_moment_ms(self, request: ClaimRequest) -> int | None:
+        """Return how long until a delay or lease ends that could bring this agent a task.
+
+        None where no such moment is known; never less than 0.
+        """
+        with self._db.read() as tx:
+            moment_ms: int | None = tx.value(
+                "leases.next_moment_ms",
+                agent_role=request.agent_role,
+                agent_id=request.agent_id,
+            )
+        return None if moment_ms is None else max(0, moment_ms - self._clock.now_ms())
+
+    def renew_tokens(self, lease_ids: list[str]) -> dict[str, tuple[str, int]]:
+        """Give fresh tokens to those of the leases that still run: id → (token, expiry).
+
+        For a claim that is repeated because its answer was lost: the token in that answer
+        was never stored, so it is replaced. Raises IdempotencyConflict where none still runs.
+        """
+        with self._db.write() as tx:
+            now_ms = self._clock.now_ms()
+            renewed: dict[str, tuple[str, int]] = {}
+            for lease_id in lease_ids:
+                token = new_token()
+                row = tx.one(
+                    "leases.renew_token",
+                    lease_id=lease_id,
+                    token_hash=hash_token(token),
+                    now_ms=now_ms,
+                )
+                if row is not None:
+                    renewed[lease_id] = (token, row["expires_at_ms"])
+            if not renewed:
+                raise IdempotencyConflict("The claim made with this Idempotency-Key is over")
+            return renewed
+
+    def heartbeat(
+        self, lease_id: str, *, holder: bytes | None, ttl_ms: int | None
+    ) -> Heartbeat:
+        """Keep a lease alive; ``ttl_ms`` sets its end exactly, and is its ttl from then on.
+
+        Raises NotFound, Unauthorized, LeaseExpired: a lease that is over is never revived,
+        also where nobody has claimed the task since.
+
+        Source: docs/lifecycle.md, Heartbeat.
+        """
+        with self._db.write(patience_ms=HEARTBEAT_PATIENCE_MS) as tx:
+            now_ms = self._clock.now_ms()
+            lease = tx.one("leases.get", lease_id=lease_id)
+            if lease is None:
+                raise NotFound("No lease has this id")
+            check_usable(lease, token_hash=holder, now_ms=now_ms)
+            extended = tx.one(
+                "leases.extend",
+                lease_id=lease_id,
+                now_ms=now_ms,
+                ttl_ms=ttl_ms if ttl_ms is not None else lease["ttl_ms"],
+                expires_at_ms=extended_until_ms(
+                    ttl_ms=lease["ttl_ms"],
+                    expires_at_ms=lease["expires_at_ms"],
+                    asked_ttl_ms=ttl_ms,
+                    now_ms=now_ms,
+                ),
+            )
+            if extended is None:
+                raise LeaseExpired
+            return Heartbeat(expires_at_ms=extended["expires_at_ms"])
+
+
+def _stage_limits(request: ClaimRequest) -> dict[str, int]:
+    per_state = request.concurrency.per_state if request.concurrency is not None else None
+    return {stage: limit for stage, limit in (per_state or {}).items() if limit is not None}
+
+
+def _best_within(
+    tx: Transaction, request: ClaimRequest, limits: Mapping[str, int]
+) -> int | None:
+    """Return the best task in a stage whose limit is not reached, or None."""
+    heads: list[Row] = []
+    for row in tx.many("pipelines.stages_of_role", agent_role=request.agent_role):
+        stage = row["stage"]
+        if stage in limits and limits[stage] <= tx.value(
+            "tasks.live_leases_in_stage", stage=stage
+        ):
+            continue
+        heads += tx.many(
+            "tasks.next_claimable_in_stage",
+            agent_role=request.agent_role,
+            agent_id=request.agent_id,
+            stage=stage,
+            limit=1,
+        )
+    if not heads:
+        return None
+    best = min(
+        heads,
+        key=lambda row: claim_order(
+            priority=row["priority"],
+            is_assigned=row["preference"] == 0,
+            created_at_ms=row["created_at_ms"],
+            seq=row["seq"],
+        ),
+    )
+    seq: int = best["seq"]
+    return seq

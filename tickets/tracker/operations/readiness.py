@@ -1,0 +1,271 @@
+"""Keeps the claim index true as time passes and tasks finish, in bounded steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from tickets.db.database import Row, Transaction
+from tickets.tracker.domain.retry import (
+    NEVER_AGAIN_MS,
+    Backoff,
+    DeadLetter,
+    RetryPolicy,
+    next_step,
+)
+from tickets.tracker.operations.facts import announce, record, system_event, vacate
+from tickets.tracker.operations.pipelines import Definitions
+
+# Rows that one claim handles on its way, so that a burst of expiries or retries costs many
+# requests a little and none of them much.
+STEP_ROWS = 100
+# Dependents freed in the transaction of the transition itself; the others follow in steps.
+RELEASE_STEP_ROWS = 500
+
+MAX_ATTEMPTS_EXCEEDED = "max_attempts_exceeded"
+
+
+class Readiness:
+    """What makes tasks claimable besides requests: time, and other tasks."""
+
+    def __init__(self, definitions: Definitions, random_unit: Callable[[], float]) -> None:
+        self._definitions = definitions
+        self._random_unit = random_unit
+
+    def advance(self, tx: Transaction, *, now_ms: int) -> bool:
+        """Do one step of everything that is due; tell whether there may be more to do."""
+        more = self.sweep_expired(tx, now_ms=now_ms)
+        more = _promote_due(tx, now_ms=now_ms) or more
+        return _continue_release(tx) or more
+
+    def sweep_expired(self, tx: Transaction, *, now_ms: int) -> bool:
+        """End the runs of the leases that ran out first; tell whether a full step was done.
+
+        A run that showed life counts as a failed attempt; one that nobody touched is free.
+        Either way the task waits its retry delay, counted from the expiry.
+
+        Source: docs/lifecycle.md, Expiry.
+        """
+        rows = tx.many("leases.over", now_ms=now_ms, limit=STEP_ROWS)
+        for row in rows:
+            self._expire(tx, row, now_ms=now_ms)
+        return len(rows) == STEP_ROWS
+
+    def _expire(self, tx: Transaction, lease: Row, *, now_ms: int) -> None:
+        tx.run("leases.expire", lease_id=lease["id"])
+        tx.one(
+            "runs.end",
+            run_id=lease["run_id"],
+            status="stale",
+            ended_at_ms=lease["expires_at_ms"],
+            usage_json="{}",
+            error_text=None,
+        )
+        record(
+            tx,
+            "lease.expired",
+            now_ms=now_ms,
+            task_id=lease["task_id"],
+            run_id=lease["run_id"],
+            lease_id=lease["id"],
+            counted=bool(lease["showed_life"]),
+        )
+        self.after_failure(
+            tx,
+            task_id=lease["task_id"],
+            run_id=lease["run_id"],
+            is_charged=bool(lease["showed_life"]),
+            event_kind="lease_expired",
+            failed_at_ms=lease["expires_at_ms"],
+            now_ms=now_ms,
+        )
+
+    def after_failure(
+        self,
+        tx: Transaction,
+        *,
+        task_id: str,
+        run_id: str,
+        is_charged: bool,
+        event_kind: str,
+        failed_at_ms: int,
+        now_ms: int,
+    ) -> None:
+        """Let the task of a run that ended without success wait, or give it up.
+
+        ``event_kind`` is the event that tells of a retry. Source: docs/lifecycle.md, Failure.
+        """
+        task = tx.one("tasks.get", task_id=task_id)
+        assert task is not None, "runs refer to their task by foreign key"
+        vacate(tx, task["stage"])
+        policy = retry_policy(task)
+        failed_attempts = task["failed_attempts"] + int(is_charged)
+        step = next_step(
+            policy, failed_attempts=failed_attempts, random_unit=self._random_unit()
+        )
+        if is_charged and isinstance(step, DeadLetter):
+            if event_kind == "lease_expired":
+                system_event(
+                    tx,
+                    event_kind,
+                    run_id=run_id,
+                    now_ms=now_ms,
+                    data={"reason": event_kind, "counted": True},
+                )
+            self._give_up(tx, task, run_id, failed_attempts=failed_attempts, now_ms=now_ms)
+            return
+        delay_ms = 0 if isinstance(step, DeadLetter) else step.delay_ms
+        next_eligible_at_ms = failed_at_ms + delay_ms
+        row = tx.one(
+            "tasks.retry_later",
+            task_id=task_id,
+            is_delayed=int(next_eligible_at_ms > now_ms),
+            next_eligible_at_ms=next_eligible_at_ms,
+            failed_attempts=failed_attempts,
+            now_ms=now_ms,
+        )
+        data = {
+            "reason": event_kind,
+            "failed_attempts": failed_attempts,
+            "retry_delay_ms": delay_ms,
+            "next_eligible_at_ms": next_eligible_at_ms,
+        }
+        if event_kind == "lease_expired":
+            data["counted"] = is_charged
+        system_event(tx, event_kind, run_id=run_id, now_ms=now_ms, data=data)
+        assert row is not None
+        announce(tx, row)
+
+    def _give_up(
+        self, tx: Transaction, task: Row, run_id: str, *, failed_attempts: int, now_ms: int
+    ) -> None:
+        """Put the task into the dead letter: into its dead-letter stage, or where it stands.
+
+        A dead-letter stage that has a role is a triage stage: its role may claim the task.
+        """
+        definition = self._definitions.get(tx, task["pipeline_id"])
+        target = definition.stage(task["dead_letter_stage"] or "")
+        is_move = target is not None and target.name != task["stage"]
+        stage = target if target is not None and is_move else definition.stage(task["stage"])
+        assert stage is not None, "a stage of the definition"
+        is_triage = is_move and not stage.terminal and stage.agent_role is not None
+        row = tx.one(
+            "tasks.give_up",
+            task_id=task["id"],
+            stage=stage.name,
+            version_step=int(target is not None),
+            claim_role=stage.agent_role,
+            is_terminal=int(stage.terminal),
+            is_dead=int(not is_triage),
+            failed_attempts=0 if is_triage else failed_attempts,
+            dead_letter_reason=MAX_ATTEMPTS_EXCEEDED,
+            next_eligible_at_ms=0 if is_triage else NEVER_AGAIN_MS,
+            now_ms=now_ms,
+        )
+        data = {
+            "reason": MAX_ATTEMPTS_EXCEEDED,
+            "failed_attempts": failed_attempts,
+            "from_stage": task["stage"],
+            "dead_letter_stage": None if target is None else target.name,
+        }
+        system_event(tx, "dead_letter", run_id=run_id, now_ms=now_ms, data=data)
+        record(
+            tx,
+            "task.dead_lettered",
+            now_ms=now_ms,
+            task_id=task["id"],
+            run_id=run_id,
+            **data,
+        )
+        settle_dependents(tx, task["id"], was_resolved=is_resolved(task), now_resolved=False)
+        assert row is not None
+        announce(tx, row)
+
+
+def retry_policy(task: Row) -> RetryPolicy:
+    """Return a stored task's retry policy."""
+    backoff = task["retry_backoff_json"]
+    return RetryPolicy(
+        max_attempts=task["max_attempts"],
+        retry_delay_ms=task["retry_delay_ms"],
+        backoff=None if backoff is None else Backoff(**msgspec.json.decode(backoff)),
+        dead_letter_stage=task["dead_letter_stage"],
+    )
+
+
+def is_resolved(task: Row) -> bool:
+    """Tell whether tasks that wait for this one may start."""
+    return bool(task["is_terminal"]) and task["dead_letter_reason"] is None
+
+
+def settle_dependents(
+    tx: Transaction, task_id: str, *, was_resolved: bool, now_resolved: bool
+) -> None:
+    """Carry a change of a task's resolution over to the tasks that wait for it.
+
+    Freeing is done in steps, since a late start harms nobody. Blocking again is done at
+    once and whole: a start that should not have been cannot be taken back.
+    """
+    if was_resolved == now_resolved:
+        return
+    newest_seq = tx.value("dependencies.newest_seq", task_id=task_id)
+    if newest_seq is None:
+        return
+    if now_resolved:
+        tx.run("dependencies.save_release", task_id=task_id, after_seq=0, upto_seq=newest_seq)
+        _release_step(tx, task_id, after_seq=0, upto_seq=newest_seq)
+        return
+    release = tx.one("dependencies.release_of", task_id=task_id)
+    skipped = (release["after_seq"], release["upto_seq"]) if release is not None else (0, 0)
+    tx.run("dependencies.drop_release", task_id=task_id)
+    for edge in tx.many(
+        "dependencies.dependents",
+        task_id=task_id,
+        after_seq=0,
+        upto_seq=newest_seq,
+        limit=newest_seq,
+    ):
+        if not skipped[0] < edge["seq"] <= skipped[1]:
+            tx.one("tasks.count_open_dependencies", task_id=edge["task_id"], step=1)
+
+
+def _release_step(tx: Transaction, task_id: str, *, after_seq: int, upto_seq: int) -> None:
+    edges = tx.many(
+        "dependencies.dependents",
+        task_id=task_id,
+        after_seq=after_seq,
+        upto_seq=upto_seq,
+        limit=RELEASE_STEP_ROWS,
+    )
+    for edge in edges:
+        row = tx.one("tasks.count_open_dependencies", task_id=edge["task_id"], step=-1)
+        assert row is not None
+        announce(tx, row)
+    if len(edges) < RELEASE_STEP_ROWS:
+        tx.run("dependencies.drop_release", task_id=task_id)
+    else:
+        tx.run(
+            "dependencies.save_release",
+            task_id=task_id,
+            after_seq=edges[-1]["seq"],
+            upto_seq=upto_seq,
+        )
+
+
+def _continue_release(tx: Transaction) -> bool:
+    rows = tx.many("dependencies.releases")
+    for row in rows:
+        _release_step(
+            tx, row["task_id"], after_seq=row["after_seq"], upto_seq=row["upto_seq"]
+        )
+    return bool(rows)
+
+
+def _promote_due(tx: Transaction, *, now_ms: int) -> bool:
+    rows = tx.many("tasks.due", now_ms=now_ms, limit=STEP_ROWS)
+    for row in rows:
+        ready = tx.one("tasks.make_ready", seq=row["seq"])
+        assert ready is not None
+        announce(tx, ready)
+    return len(rows) == STEP_ROWS

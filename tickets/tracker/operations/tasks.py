@@ -1,0 +1,249 @@
+"""Tasks: how they come to be, change, and are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tickets.clock import Clock
+from tickets.db.database import Database, Row, Transaction
+from tickets.errors import (
+    Invalid,
+    PipelineNotFound,
+    TaskNotFound,
+    TaskVersionMismatch,
+    TicketsError,
+)
+from tickets.ids import new_id
+from tickets.tracker.domain.documents import (
+    MIN_INT64,
+    BulkTask,
+    NewTask,
+    RetryPolicyDocument,
+    TaskChanges,
+    TaskQuery,
+)
+from tickets.tracker.domain.pipelines import Definition
+from tickets.tracker.domain.records import Task
+from tickets.tracker.operations import rows
+from tickets.tracker.operations.dependencies import add_edges
+from tickets.tracker.operations.facts import announce, record
+from tickets.tracker.operations.pipelines import Definitions
+from tickets.tracker.operations.rows import found_task
+from tickets.web.answers import to_json
+from tickets.web.pages import Page, make_page, parse_time_cursor
+
+
+class TaskOperations:
+    """Every change to a task that needs no lease, and the list of tasks."""
+
+    def __init__(self, db: Database, clock: Clock, definitions: Definitions) -> None:
+        self._db = db
+        self._clock = clock
+        self._definitions = definitions
+
+    def create(self, document: NewTask) -> str:
+        """Create a task with its dependencies and assignment; return its id.
+
+        Raises PipelineNotFound, Invalid (unknown dead-letter stage), TaskNotFound (a
+        dependency), DuplicateDependency.
+        """
+        with self._db.write() as tx:
+            return self._create(tx, document, now_ms=self._clock.now_ms())
+
+    def create_many(self, documents: Sequence[BulkTask]) -> list[str]:
+        """Create all tasks or none; return their ids in order.
+
+        An item may depend on siblings by their ``ref``. Raises as ``create``, with
+        ``details.index``, and DependencyCycle.
+        """
+        with self._db.write() as tx:
+            now_ms = self._clock.now_ms()
+            ids: list[str] = []
+            by_ref: dict[str, str] = {}
+            for index, document in enumerate(documents):
+                with _at_index(index):
+                    task_id = self._create(tx, document, now_ms=now_ms)
+                    ids.append(task_id)
+                    if document.ref is not None and by_ref.setdefault(
+                        document.ref, task_id
+                    ) != task_id:
+                        raise Invalid.field("ref", "is used twice")
+            for index, document in enumerate(documents):
+                if document.depends_on_refs:
+                    with _at_index(index):
+                        targets = [_sibling(by_ref, ref) for ref in document.depends_on_refs]
+                        add_edges(tx, ids[index], targets, now_ms=now_ms)
+            return ids
+
+    def _create(self, tx: Transaction, document: NewTask, *, now_ms: int) -> str:
+        definition = self._definitions.find(tx, document.pipeline_id)
+        if definition is None:
+            raise PipelineNotFound
+        policy = document.retry_policy or RetryPolicyDocument()
+        _check_dead_letter_stage(definition, policy)
+        stage = definition.stage(definition.initial)
+        assert stage is not None, "checked when the pipeline was created"
+        task_id = new_id()
+        tx.one(
+            "tasks.create",
+            id=task_id,
+            pipeline_id=document.pipeline_id,
+            stage=stage.name,
+            title=document.title,
+            description=document.description,
+            priority=document.priority or 0,
+            metadata_json=to_json(document.metadata or {}),
+            **_policy_columns(policy),
+            claim_role=stage.agent_role,
+            claim_assignee=document.assigned_agent_id,
+            is_terminal=int(stage.terminal),
+            now_ms=now_ms,
+        )
+        if document.dependencies:
+            add_edges(tx, task_id, document.dependencies, now_ms=now_ms, is_new=True)
+        if document.assigned_agent_id is not None:
+            tx.run(
+                "assignments.activate",
+                task_id=task_id,
+                agent_id=document.assigned_agent_id,
+                assigned_by=document.assigned_by,
+                now_ms=now_ms,
+            )
+        record(
+            tx,
+            "task.created",
+            now_ms=now_ms,
+            task_id=task_id,
+            pipeline_id=document.pipeline_id,
+            stage=stage.name,
+        )
+        task = tx.one("tasks.claim_facts", task_id=task_id) if document.dependencies else {
+            "claim_role": stage.agent_role,
+            "claim_assignee": document.assigned_agent_id,
+            "is_dead": 0,
+            "is_delayed": 0,
+            "is_leased": 0,
+            "open_dependency_count": 0,
+        }
+        assert task is not None
+        announce(tx, task)
+        return task_id
+
+    def list_oldest_first(self, query: TaskQuery) -> Page[Task]:
+        """Return a page of tasks, by creation. Raises InvalidCursor."""
+        with self._db.read() as tx:
+            after_created_at_ms, after_seq = MIN_INT64, 0
+            if query.cursor is not None:
+                after_created_at_ms, id_ = parse_time_cursor(query.cursor)
+                # A cursor whose task was pruned starts at its millisecond again: rather a
+                # row twice than a row lost.
+                after_seq = tx.value("tasks.seq_of", task_id=id_) or 0
+            found = _page(
+                tx,
+                query,
+                after_created_at_ms=after_created_at_ms,
+                after_seq=after_seq,
+                limit=query.limit + 1,
+            )
+        return make_page(
+            found,
+            limit=query.limit,
+            make=rows.task,
+            cursor=lambda row: f"{row['created_at_ms']}:{row['id']}",
+        )
+
+    def change(self, task_id: str, document: TaskChanges) -> Task:
+        """Change what is given and leave the rest; the version stays.
+
+        Raises NotFound, TaskVersionMismatch, Invalid (unknown dead-letter stage).
+        """
+        with self._db.write() as tx:
+            now_ms = self._clock.now_ms()
+            task = found_task(tx, task_id)
+            expected = document.expected_task_version
+            if expected is not None and expected != task["task_version"]:
+                raise TaskVersionMismatch
+            columns: dict[str, Any] = {
+                name: task[name]
+                for name in ("title", "description", "priority", "metadata_json",
+                             "max_attempts", "retry_delay_ms", "retry_backoff_json",
+                             "dead_letter_stage")
+            }
+            given = {
+                "title": document.title,
+                "description": document.description,
+                "priority": document.priority,
+                "metadata_json": None
+                if document.metadata is None
+                else to_json(document.metadata),
+            }
+            columns |= {name: value for name, value in given.items() if value is not None}
+            if document.retry_policy is not None:
+                definition = self._definitions.get(tx, task["pipeline_id"])
+                _check_dead_letter_stage(definition, document.retry_policy)
+                columns |= _policy_columns(document.retry_policy)
+            row = tx.one("tasks.change", task_id=task_id, now_ms=now_ms, **columns)
+            assert row is not None
+            record(tx, "task.changed", now_ms=now_ms, task_id=task_id,
+                   fields=sorted(name for name in ("title", "description", "priority",
+                                                   "metadata", "retry_policy")
+                                 if getattr(document, name) is not None))
+            return rows.task(row)
+
+
+class _at_index:  # noqa: N801  # reads as a clause: with _at_index(3)
+    """Add ``details.index`` to a refusal of one item of many."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, TicketsError):
+            error.details = {"index": self._index, "problems": error.details or []}
+
+
+def _page(tx: Transaction, query: TaskQuery, **position: int) -> list[Row]:
+    stage, pipeline_id = query.stage, query.pipeline_id
+    if pipeline_id is not None and stage is not None:
+        return tx.many(
+            "tasks.page_by_pipeline_stage", pipeline_id=pipeline_id, stage=stage, **position
+        )
+    if pipeline_id is not None:
+        return tx.many("tasks.page_by_pipeline", pipeline_id=pipeline_id, **position)
+    if stage is not None:
+        return tx.many("tasks.page_by_stage", stage=stage, **position)
+    return tx.many("tasks.page", **position)
+
+
+def _sibling(by_ref: dict[str, str], ref: str) -> str:
+    if ref not in by_ref:
+        raise TaskNotFound(f"No task of this request has the ref {ref[:80]!r}")
+    return by_ref[ref]
+
+
+def _check_dead_letter_stage(definition: Definition, policy: RetryPolicyDocument) -> None:
+    name = policy.dead_letter_stage
+    if name is not None and definition.stage(name) is None:
+        raise Invalid.field(
+            "retry_policy.dead_letter_stage", "is not a stage of the task's pipeline"
+        )
+
+
+def _policy_columns(policy: RetryPolicyDocument) -> dict[str, Any]:
+    backoff = policy.backoff
+    return {
+        "max_attempts": policy.max_attempts,
+        "retry_delay_ms": policy.retry_delay_ms or 0,
+        "dead_letter_stage": policy.dead_letter_stage,
+        "retry_backoff_json": None
+        if backoff is None
+        else to_json(
+            {k: v for k, v in msgspec.structs.asdict(backoff).items() if v is not None}
+        ),
+    }

@@ -1,0 +1,1 @@
+"""HTTP for the tracker; every rule is in the operations."""

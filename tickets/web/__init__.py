@@ -1,0 +1,1 @@
+"""HTTP parts that any product can use; knows Falcon, knows no family."""

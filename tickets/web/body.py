@@ -1,0 +1,183 @@
+"""Readers for request documents: bytes → strict JSON → typed document."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+from falcon import Request
+
+from tickets.errors import Invalid, InvalidJson, PayloadTooLarge
+
+MAX_DEPTH = 128
+# A refused body is read to its end, so that the client sees the answer and not a reset
+# connection; more than this is nobody's honest mistake and the connection may break.
+DRAIN_LIMIT_BYTES = 64 * 1024 * 1024
+DRAIN_CHUNK_BYTES = 64 * 1024
+
+T = TypeVar("T")
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_FLOAT_FOR_INT = re.compile(r"Expected `int(?: \| null)?`, got `float`(?: - at `\$(.*)`)?$")
+_PROBLEM = re.compile(r"(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+
+
+def read_body(req: Request, *, limit_bytes: int) -> bytes:
+    """Return the whole body.
+
+    Raises PayloadTooLarge past ``limit_bytes`` and InvalidJson for a body that the client
+    did not finish.
+    """
+    length = req.content_length
+    stream = req.bounded_stream if length is not None else req.stream
+    if length is None and not req.env.get("wsgi.input_terminated"):
+        return b""
+    if length is not None and length > limit_bytes:
+        _drain(stream)
+        raise PayloadTooLarge(f"The body is larger than {limit_bytes} bytes")
+    data: bytes = stream.read(limit_bytes + 1 if length is None else length)
+    if len(data) > limit_bytes:
+        _drain(stream)
+        raise PayloadTooLarge(f"The body is larger than {limit_bytes} bytes")
+    if length is not None and len(data) < length:
+        raise InvalidJson("The body ends before its Content-Length")
+    return data
+
+
+def _drain(stream: Any) -> None:
+    left = DRAIN_LIMIT_BYTES
+    while left > 0 and (chunk := stream.read(DRAIN_CHUNK_BYTES)):
+        left -= len(chunk)
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object in ``data``, refusing whatever would not survive storing.
+
+    Integers stay exact at any size. Refused are: other top-level values, trailing text, a
+    BOM, invalid UTF-8, lone surrogates, duplicate keys, NaN and infinities (also as
+    ``1e400``), more than 128 levels, and U+0000 in any string.
+
+    Raises InvalidJson, and Invalid for U+0000.
+    """
+    try:
+        text = data.decode()
+        _check_depth(text)
+        document = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        # UnicodeDecodeError and JSONDecodeError are both ValueErrors.
+        raise InvalidJson(f"The body is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidJson("The body must be a JSON object")
+    if "\\u" in text:
+        _check_escapes(document)
+    return document
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for character in _STRING.sub("", text):
+        if character in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"more than {MAX_DEPTH} levels of nesting")
+        elif character in "]}":
+            depth -= 1
+
+
+def _check_escapes(document: dict[str, Any]) -> None:
+    """Refuse lone surrogates, which no UTF-8 answer could show, and U+0000."""
+    left: list[Any] = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.keys()
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str):
+            if "\0" in value:
+                raise Invalid("Strings must not hold U+0000")
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidJson("The body holds a lone surrogate") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return result
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant
+)
+
+
+def convert(document: Any, type_: type[T]) -> T:
+    """Return ``document`` as ``type_``; an integral float serves where an integer is due.
+
+    Raises Invalid with ``details`` that name the field.
+    """
+    try:
+        return msgspec.convert(document, type_)
+    except msgspec.ValidationError as error:
+        path = _FLOAT_FOR_INT.fullmatch(str(error))
+        if path is not None and _make_integral(document, path[1] or ""):
+            return convert(document, type_)
+        raise _refusal(str(error)) from error
+
+
+def _make_integral(document: Any, path: str) -> bool:
+    """Replace the integral float at ``path`` by its integer; tell whether there was one.
+
+    A path reads ``.retry_policy.max_attempts``, or ``.per_state[...]`` for any key.
+    """
+    *parents, name = path.lstrip(".").replace("[...]", ".*").split(".")
+    for parent in parents:
+        document = document.get(parent) if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return False
+    floats = [
+        key
+        for key, value in document.items()
+        if name in (key, "*") and isinstance(value, float) and value.is_integer()
+    ]
+    for key in floats:
+        document[key] = int(document[key])
+    return bool(floats)
+
+
+def _refusal(text: str) -> Invalid:
+    found = _PROBLEM.fullmatch(text)
+    problem, field = (found[1], (found[2] or "").lstrip(".")) if found else (text, "")
+    missing = _MISSING.fullmatch(problem)
+    if missing is not None:
+        return Invalid.field(f"{field}.{missing[1]}".lstrip("."), "is required")
+    return Invalid.field(field or "body", problem)
+
+
+def read_document(data: bytes, type_: type[T]) -> T:
+    """Return the body as a typed document.
+
+    Raises InvalidJson for what is not JSON, Invalid for JSON of another shape.
+    """
+    return convert(parse_object(data), type_)

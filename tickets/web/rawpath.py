@@ -1,0 +1,121 @@
+"""Routing on the path as it was sent: split first, then decode, so that %2F stays in its segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from falcon import Request, Response
+from falcon.routing.util import map_http_methods
+
+from tickets.errors import InvalidPath, MethodNotAllowed
+
+Responder = Callable[..., None]
+# Decoded once for each request: authentication and routing both look at the path.
+_SEGMENTS = "tickets.path_segments"
+
+Match = tuple[object, dict[str, Responder], dict[str, str], str]
+
+
+def path_segments(env: dict[str, Any]) -> tuple[str, ...]:
+    """Return the decoded, non-empty segments of the request's path.
+
+    ``RAW_URI`` is the target as the client wrote it (gunicorn sets it); a server that does
+    not provide it has decoded ``PATH_INFO`` already. A malformed ``%`` stays as it is.
+
+    Raises InvalidPath where a segment is not UTF-8 or holds U+0000.
+    """
+    known: tuple[str, ...] | None = env.get(_SEGMENTS)
+    if known is not None:
+        return known
+    raw = env.get("RAW_URI")
+    path = (
+        raw.split("?", 1)[0].encode("latin-1", "surrogateescape")
+        if isinstance(raw, str)
+        else env.get("PATH_INFO", "").encode("latin-1").replace(b"%", b"%25")
+    )
+    try:
+        segments = tuple(unquote_to_bytes(s).decode() for s in path.split(b"/") if s)
+    except UnicodeDecodeError as error:
+        raise InvalidPath from error
+    if any("\0" in segment for segment in segments):
+        raise InvalidPath
+    env[_SEGMENTS] = segments
+    return segments
+
+
+class _Methods(dict[str, Responder]):
+    """The responders of one path; every other method answers 405 with ``Allow``."""
+
+    def __missing__(self, method: str) -> Responder:
+        allowed = ", ".join(sorted(self))
+
+        def refuse(_req: Request, resp: Response, **_params: str) -> None:
+            resp.set_header("Allow", allowed)
+            raise MethodNotAllowed
+
+        return refuse
+
+
+class _Node:
+    """One place in the tree of segments; ``route`` is set where a path ends."""
+
+    __slots__ = ("children", "field", "field_name", "route")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.field: _Node | None = None
+        self.field_name = ""
+        self.route: tuple[object, _Methods, str] | None = None
+
+
+class SegmentRouter:
+    """A Falcon router over decoded segments; a literal segment goes before a field.
+
+    Where a literal path lacks the method but a field path has it, the field path answers:
+    ``GET /tasks/bulk`` is the task called ``bulk``.
+    """
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add_route(self, uri_template: str, resource: object, **kwargs: Any) -> None:
+        """Mount ``resource`` under a template such as ``/tasks/{task_id}``."""
+        methods = _Methods(map_http_methods(resource, suffix=kwargs.get("suffix")))
+        if "GET" in methods:
+            methods.setdefault("HEAD", methods["GET"])
+        node = self._root
+        for segment in uri_template.strip("/").split("/"):
+            if segment.startswith("{"):
+                node.field = node.field or _Node()
+                node = node.field
+                node.field_name = segment[1:-1]
+            else:
+                node = node.children.setdefault(segment, _Node())
+        node.route = (resource, methods, uri_template)
+
+    def find(self, uri: str, req: Request | None = None) -> Match | None:
+        """Return resource, responders, parameters and template, or None for no such path."""
+        env = req.env if req is not None else {"RAW_URI": uri}
+        matches = list(self._matches(self._root, path_segments(env), {}))
+        if not matches:
+            return None
+        method = req.method if req is not None else "GET"
+        return next((match for match in matches if method in match[1]), matches[0])
+
+    def _matches(
+        self, node: _Node, segments: tuple[str, ...], params: dict[str, str]
+    ) -> list[Match]:
+        if not segments:
+            if node.route is None:
+                return []
+            resource, methods, template = node.route
+            return [(resource, methods, params, template)]
+        found: list[Match] = []
+        head, rest = segments[0], segments[1:]
+        if head in node.children:
+            found += self._matches(node.children[head], rest, params)
+        if node.field is not None:
+            found += self._matches(node.field, rest, {**params, node.field.field_name: head})
+        return found

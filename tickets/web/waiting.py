@@ -1,0 +1,61 @@
+"""Long polls: ask, wait for a wake-up without touching the database, ask again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from tickets.db.wakeups import Wakeups
+
+T = TypeVar("T")
+
+
+class Waiting:
+    """The places for waiting requests of one process.
+
+    A wait holds a thread of the server, so there are fewer places than threads: a request
+    that finds none is answered at once and never keeps others from being served.
+    """
+
+    def __init__(self, wakeups: Wakeups, *, places: int) -> None:
+        self._wakeups = wakeups
+        self._places = threading.BoundedSemaphore(places) if places > 0 else None
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Answer all waiting requests soon, and let no more wait."""
+        self._stopping.set()
+        self._wakeups.wake_all()
+
+    def until(
+        self,
+        ask: Callable[[], T],
+        *,
+        is_enough: Callable[[T], bool],
+        topics: Sequence[str],
+        wait_ms: int,
+        all_woken: bool = False,
+    ) -> T:
+        """Return the first answer that is enough, or the last one when the time is over.
+
+        ``ask`` runs once at first and once for each wake-up of a topic. With ``all_woken``
+        every wait on a topic is woken, else as many as there were wake-ups.
+        """
+        if wait_ms <= 0 or self._places is None or not self._places.acquire(blocking=False):
+            return ask()
+        try:
+            deadline = time.monotonic() + wait_ms / 1000
+            with self._wakeups.subscribe(topics, all_woken=all_woken) as subscription:
+                answer = ask()
+                while not is_enough(answer) and not self._stopping.is_set():
+                    left_s = deadline - time.monotonic()
+                    if left_s <= 0 or not subscription.wait(left_s):
+                        break
+                    answer = ask()
+                    if not is_enough(answer):
+                        subscription.pass_on()
+                return answer
+        finally:
+            self._places.release()
