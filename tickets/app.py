@@ -62,9 +62,7 @@ class Application:
         )
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
-        self.routes = _with_discovery(
-            tracker_routes(self.operations, self._waiting), metrics
-        )
+        self.routes = _with_discovery(tracker_routes(self.operations, self._waiting), metrics)
         around = AroundRequests(
             authenticator=Authenticator(settings.api_token),
             idempotency=IdempotencyKeys(
@@ -74,7 +72,9 @@ class Application:
             log=request_log,
             max_body_bytes=settings.max_body_bytes,
         )
-        self._wsgi = falcon.App(middleware=[around], router=SegmentRouter())
+        self._wsgi: falcon.App[falcon.Request, falcon.Response] = falcon.App(  # type: ignore[call-overload]  # Falcon asks its router for add_route and find only
+            middleware=[around], router=SegmentRouter()
+        )
         self._wsgi.add_sink(refuse_unknown_path, "/")
         add_error_handlers(self._wsgi)
         for path, resource in self.routes:
@@ -84,7 +84,8 @@ class Application:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer one request."""
-        return self._wsgi(environ, start_response)
+        body: Iterable[bytes] = self._wsgi(environ, start_response)
+        return body
 
     def start(self) -> None:
         """Start what runs besides requests; call it once, in the process that serves."""

@@ -140,7 +140,7 @@ class InvalidFilter(Invalid):
     """A search filter path cannot be read."""
 
     code = "invalid_filter"
-    message = "filter_path is not a path such as $.a.b, $.list[0] or $.\"a.b\""
+    message = 'filter_path is not a path such as $.a.b, $.list[0] or $."a.b"'
 
 
 class InvalidQuery(Invalid):

@@ -22,7 +22,7 @@ def new_token() -> str:
 
 
 def hash_token(token: str) -> bytes | None:
-    """Return the SHA-256 of the token's 32 raw bytes, or None where it is not 64 hex characters.
+    """Return the SHA-256 of the token's 32 raw bytes, None where it is not 64 hex characters.
 
     Upper-case hex is accepted. Only this digest is ever stored.
     """

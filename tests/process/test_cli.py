@@ -71,8 +71,19 @@ def test_wrong_usage_is_status_2_and_a_sentence(tmp_path: Path, arguments: list[
 # D-31
 @pytest.mark.parametrize(
     "config",
-    ["{", "[]", '{"port": "x"}', '{"port": true}', '{"port": 65536}', '{"db": 1}', '{"db": ""}']
-    + ['{"api_token": ""}', '{"api_token": 1}', '{"port": 1e3}', '{"gates": "maybe"}'],
+    [
+        "{",
+        "[]",
+        '{"port": "x"}',
+        '{"port": true}',
+        '{"port": 65536}',
+        '{"port": 1e3}',
+        '{"db": 1}',
+        '{"db": ""}',
+        '{"api_token": ""}',
+        '{"api_token": 1}',
+        '{"gates": "maybe"}',
+    ],
 )
 def test_a_bad_config_file_is_status_1_and_a_sentence(tmp_path: Path, config: str) -> None:
     (tmp_path / "config.json").write_text(config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,8 @@ WHOLE = [
     b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
     b"POST / HTTP/1.1\r\nContent-Length:1000\r\n\r\n" + b"x" * 1_000,
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b\r\n\r\n\r\n\r\n0\r\nX: 1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"4;a=b\r\n\r\n\r\n\r\n0\r\nX: 1\r\n\r\n",
 ]
 # Nothing is waited for once it is clear that the request will be refused.
 REFUSED_EARLY = [
@@ -39,7 +42,7 @@ def test_a_request_is_whole_at_its_last_byte_and_not_before(
 ) -> None:
     inbox = Inbox(MAX_BODY_BYTES)
     places = sorted({0, *(cut % len(request) for cut in cuts), len(request)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         assert not inbox.is_whole()
         inbox.add(request[start:end])
 

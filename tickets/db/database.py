@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 
 from tickets.db import sqlite
 from tickets.db.gate import Gate
+from tickets.db.process import UNCLOSED, Process
 from tickets.db.registry import Registry
 from tickets.db.sqlite import ConstraintViolated, Durability, StatementFailed
 from tickets.db.transaction import Row, Transaction
@@ -32,10 +32,6 @@ __all__ = [
 
 # Waits for readers during a truncating checkpoint: writers queue meanwhile.
 _TRUNCATE_PATIENCE_MS: Final = 200
-# What must not be closed: a forked process that closed its parent's connections would
-# checkpoint, or delete, a log in use, and so would one that closed them outside the gate.
-# Python would close them by collecting them.
-_UNCLOSED: list[object] = []
 
 
 class Checkpoint(NamedTuple):
@@ -44,43 +40,6 @@ class Checkpoint(NamedTuple):
     complete: bool
     wal_pages: int
     moved_pages: int
-
-
-class _Reader:
-    """A reading connection and the thread that it belongs to."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self.thread = threading.current_thread()
-        self.in_use = threading.Lock()
-
-
-class _Here(threading.local):
-    """What belongs to the current thread."""
-
-    reader: _Reader | None = None
-    transaction: Transaction | None = None
-
-
-class _Process:
-    """Everything that one process has open; a forked child starts with a new one."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-        self.here = _Here()
-        self.mutex = threading.Lock()
-        self.readers: list[_Reader] = []
-        self.is_ready = False
-        self.is_closed = False
-
-    def close_readers(self) -> None:
-        """Close the reading connections that no block is using."""
-        for reader in self.readers:
-            if reader.in_use.acquire(blocking=False):
-                reader.connection.close()
-                reader.in_use.release()
-            else:
-                _UNCLOSED.append(reader.connection)
 
 
 class Database:
@@ -156,7 +115,8 @@ class Database:
         if outer is not None:
             yield outer
             return
-        reader = self._reader(process)
+        self._check_open(process)
+        reader = process.reader(self.path, self._busy_timeout_ms)
         with reader.in_use:
             self._check_open(process)
             tx = Transaction(reader.connection, self._registry, self.path)
@@ -252,29 +212,29 @@ class Database:
         try:
             process.gate.close(self._deadline(None), process.close_readers)
         except TicketsError:
-            _UNCLOSED.append(process)
+            UNCLOSED.append(process)
             raise
 
     def after_fork(self) -> None:
         """Start anew in a forked process, leaving the parent's connections untouched."""
         inherited, self._process = self._process, self._new_process()
-        _UNCLOSED.append((inherited, inherited.gate.forget()))
+        UNCLOSED.append((inherited, inherited.gate.forget()))
 
-    def _new_process(self) -> _Process:
+    def _new_process(self) -> Process:
         publish = self._wakeups.publish if self._wakeups is not None else None
-        return _Process(Gate(self.path, self._durability, publish))
+        return Process(Gate(self.path, self._durability, publish))
 
     def _deadline(self, patience_ms: int | None) -> float:
         patience = self._busy_timeout_ms if patience_ms is None else patience_ms
         return time.monotonic() + patience / 1000
 
-    def _end(self, process: _Process, tx: Transaction) -> None:
+    def _end(self, process: Process, tx: Transaction) -> None:
         tx.end()
         process.here.transaction = None
         if process is not self._process:
             raise RuntimeError("the process was forked inside a block")
 
-    def _check_open(self, process: _Process) -> None:
+    def _check_open(self, process: Process) -> None:
         if process.is_closed:
             raise RuntimeError("the database is closed")
         if not process.is_ready:
@@ -282,24 +242,6 @@ class Database:
             # mode, and while it is open no reader's end is the end of the log.
             with process.gate.alone(self._deadline(None)):
                 process.is_ready = True
-
-    def _reader(self, process: _Process) -> _Reader:
-        """Return this thread's reading connection, taking over that of a dead thread."""
-        reader = process.here.reader
-        if reader is not None:
-            return reader
-        self._check_open(process)
-        with process.mutex:
-            for reader in process.readers:
-                if not reader.thread.is_alive():
-                    reader.thread = threading.current_thread()
-                    break
-            else:
-                with sqlite.translated(self.path):
-                    reader = _Reader(sqlite.open_reader(self.path, self._busy_timeout_ms))
-                process.readers.append(reader)
-        process.here.reader = reader
-        return reader
 
 
 # Strong references: a database that was forgotten is closed at exit, inside its gate, and not

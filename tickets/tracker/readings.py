@@ -14,7 +14,8 @@ from tickets.tracker.operations.queue import QueueOperations
 def tracker_readings(db: Database, queue: QueueOperations) -> Iterable[Metric]:
     """Return the depth of each role's queue and the size of the write-ahead log."""
     tasks = GaugeMetricFamily(
-        "tickets_tasks", "Tasks in stages of a role, by what they wait for.",
+        "tickets_tasks",
+        "Tasks in stages of a role, by what they wait for.",
         labels=["role", "state"],
     )
     for role in queue.statistics(QueueQuery()).roles:

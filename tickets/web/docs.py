@@ -10,9 +10,10 @@ Json = dict[str, Any]
 
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #8886; }
-details { border: 1px solid #8886; border-radius: .4rem; margin: .5rem 0; padding: .4rem .8rem; }
+details { border: 1px solid #8886; border-radius: .4rem; margin: .5rem 0; }
+details { padding: .4rem .8rem; }
 summary { cursor: pointer; }
 code, pre { font: .9em ui-monospace, monospace; }
 pre { overflow-x: auto; background: #8881; padding: .6rem; border-radius: .3rem; }

@@ -29,8 +29,9 @@ WRITE_METHODS = frozenset({"POST", "PUT", "DELETE", "PATCH"})
 class Endpoint:
     """What a client must know of one method on one path.
 
-    ``answer`` is the type of the 2xx body, or a tuple of types, None where there is none. ``empty`` says that 204
-    without a body is an answer too. ``body`` is read and handed over as ``document``;
+    ``answer`` is the type of the 2xx body, or a tuple of types, None where there is none.
+    ``empty`` says that 204 without a body is an answer too. ``body`` is read and handed over
+    as ``document``;
     ``body_items`` names a field whose items the responder reads itself, and their type;
     ``body_shown`` is a body that is optional and only shown to readers of the contract, and
     ``raw_body`` lists media types that the responder reads from ``req.context.body``.

@@ -32,7 +32,7 @@ _FALCON_ERRORS: dict[type[falcon.HTTPError], type[TicketsError]] = {
 }
 
 
-def add_error_handlers(app: App) -> None:
+def add_error_handlers(app: App[Request, Response]) -> None:
     """Answer every failure of ``app`` with the one error body."""
     app.add_error_handler(Exception, _on_bug)
     app.add_error_handler(falcon.HTTPError, _on_falcon_error)

@@ -62,7 +62,9 @@ class IdempotencyKeys:
             if answer is None and status == 200:
                 return None
             shown = redact(answer) if redact is not None else answer
-            _record(tx, identity, request_hash, 204 if answer is None else status, shown, now_ms)
+            _record(
+                tx, identity, request_hash, 204 if answer is None else status, shown, now_ms
+            )
             return answer
 
 

@@ -61,7 +61,7 @@ class Metrics:
         """Return all metrics as text."""
         registry = CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            MultiProcessCollector(registry)
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # theirs
         else:
             registry.register(_Reading(self._own.collect))
         for read in self._read:

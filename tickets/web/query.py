@@ -10,7 +10,7 @@ from falcon import Request
 
 from tickets.errors import Invalid, InvalidLimit
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 def parse_query(query: str) -> dict[str, str]:

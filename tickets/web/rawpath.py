@@ -1,4 +1,4 @@
-"""Routing on the path as it was sent: split first, then decode, so that %2F stays in its segment."""
+"""Routing on the path as sent: split, then decoded, so that %2F stays in its segment."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ class SegmentRouter:
 
     def add_route(self, uri_template: str, resource: object, **kwargs: Any) -> None:
         """Mount ``resource`` under a template such as ``/tasks/{task_id}``."""
-        methods = _Methods(map_http_methods(resource, suffix=kwargs.get("suffix")))
+        found: dict[str, Any] = dict(map_http_methods(resource, suffix=kwargs.get("suffix")))
+        methods = _Methods(found)
         if "GET" in methods:
             methods.setdefault("HEAD", methods["GET"])
         node = self._root

@@ -91,7 +91,11 @@ class AroundRequests:
         context.caller = self._authenticator.identify(req)
 
     def process_response(
-        self, req: Request, resp: Response, _resource: object, _succeeded: bool
+        self,
+        req: Request,
+        resp: Response,
+        _resource: object,
+        _succeeded: bool,  # noqa: FBT001  # Falcon passes it by position
     ) -> None:
         """Count the request, and log it where that was asked for."""
         if req.method == "HEAD" and resp.data is not None:

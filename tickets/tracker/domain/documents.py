@@ -47,7 +47,7 @@ class Document(Struct, frozen=True):
     """A request document."""
 
 
-class NewPipeline(Document):
+class NewPipeline(Document, frozen=True):
     """``POST /pipelines``. The definition is checked by its own rules."""
 
     name: NonEmptyName
@@ -57,7 +57,7 @@ class NewPipeline(Document):
         check_bytes(name=self.name)
 
 
-class BackoffDocument(Document):
+class BackoffDocument(Document, frozen=True):
     """How the delay grows: the n-th retry waits retry_delay_ms × factor^(n-1), ± jitter."""
 
     factor: Annotated[float, Meta(ge=1, le=1000)] | None = None
@@ -65,7 +65,7 @@ class BackoffDocument(Document):
     jitter: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
-class RetryPolicyDocument(Document):
+class RetryPolicyDocument(Document, frozen=True):
     """When a failed task is tried again, and where it ends up if that never helps."""
 
     max_attempts: Count | None = None
@@ -74,7 +74,7 @@ class RetryPolicyDocument(Document):
     backoff: BackoffDocument | None = None
 
 
-class NewTask(Document):
+class NewTask(Document, frozen=True):
     """``POST /tasks``."""
 
     pipeline_id: str
@@ -91,20 +91,20 @@ class NewTask(Document):
         check_bytes(assigned_agent_id=self.assigned_agent_id, assigned_by=self.assigned_by)
 
 
-class BulkTask(NewTask):
+class BulkTask(NewTask, frozen=True):
     """One item of ``POST /tasks/bulk``; ``ref`` names it for its siblings."""
 
     ref: NonEmptyName | None = None
     depends_on_refs: list[str] | None = None
 
 
-class BulkTasks(Document):
+class BulkTasks(Document, frozen=True):
     """``POST /tasks/bulk``: items are read one by one, so that a refusal names its index."""
 
     tasks: list[Any]
 
 
-class TaskChanges(Document):
+class TaskChanges(Document, frozen=True):
     """``PATCH /tasks/{id}``: what is absent or null stays as it is."""
 
     title: Title | None = None
@@ -115,7 +115,7 @@ class TaskChanges(Document):
     expected_task_version: Int64 | None = None
 
 
-class TaskQuery(Document):
+class TaskQuery(Document, frozen=True):
     """``GET /tasks``."""
 
     stage: str | None = None
@@ -124,34 +124,34 @@ class TaskQuery(Document):
     cursor: str | None = None
 
 
-class PageQuery(Document):
+class PageQuery(Document, frozen=True):
     """A list with pages of 100."""
 
     limit: Limit = 100
     cursor: str | None = None
 
 
-class ArrayQuery(Document):
+class ArrayQuery(Document, frozen=True):
     """A bare array; with ``limit`` it is cut, and ``X-Next-Cursor`` says where to go on."""
 
     limit: Limit | None = None
     cursor: str | None = None
 
 
-class RunState(Document):
+class RunState(Document, frozen=True):
     """``PUT /tasks/{id}/run-state``: an orchestrator's own run and state for a task."""
 
     run_id: Name | None = None
     workflow_state: Any = None
 
 
-class NewDependency(Document):
+class NewDependency(Document, frozen=True):
     """``POST /tasks/{id}/dependencies``."""
 
     depends_on_task_id: str
 
 
-class NewAssignment(Document):
+class NewAssignment(Document, frozen=True):
     """``POST /tasks/{id}/assignments``."""
 
     agent_id: Name
@@ -161,13 +161,13 @@ class NewAssignment(Document):
         check_bytes(agent_id=self.agent_id, assigned_by=self.assigned_by)
 
 
-class Concurrency(Document):
+class Concurrency(Document, frozen=True):
     """Limits that hold for one claim: stage name → most tasks leased in it at once."""
 
     per_state: dict[str, Count | None] | None = None
 
 
-class ClaimRequest(Document):
+class ClaimRequest(Document, frozen=True):
     """``POST /leases/claim``."""
 
     agent_id: Name
@@ -181,13 +181,13 @@ class ClaimRequest(Document):
         check_bytes(agent_id=self.agent_id, agent_role=self.agent_role)
 
 
-class HeartbeatRequest(Document):
+class HeartbeatRequest(Document, frozen=True):
     """``POST /leases/{id}/heartbeat``."""
 
     lease_ttl_ms: LeaseTtlMs
 
 
-class NewEvent(Document):
+class NewEvent(Document, frozen=True):
     """One event of a run."""
 
     kind: Name
@@ -197,7 +197,7 @@ class NewEvent(Document):
         check_bytes(kind=self.kind)
 
 
-class NewEvents(Document):
+class NewEvents(Document, frozen=True):
     """``POST /runs/{id}/events``: one event, or many under ``events``."""
 
     kind: Name | None = None
@@ -212,7 +212,7 @@ class NewEvents(Document):
         check_bytes(kind=self.kind)
 
 
-class NewGateResult(Document):
+class NewGateResult(Document, frozen=True):
     """``POST /runs/{id}/gates``. The status is checked after the shape, with its own code."""
 
     gate: Name
@@ -224,7 +224,7 @@ class NewGateResult(Document):
         check_bytes(gate=self.gate, actor=self.actor)
 
 
-class TransitionRequest(Document):
+class TransitionRequest(Document, frozen=True):
     """``POST /runs/{id}/transition``."""
 
     trigger: str
@@ -234,26 +234,26 @@ class TransitionRequest(Document):
     expected_task_version: Int64 | None = None
 
 
-class FailRequest(Document):
+class FailRequest(Document, frozen=True):
     """``POST /runs/{id}/fail``."""
 
     error: str
     usage: JsonObject | None = None
 
 
-class Reason(Document):
+class Reason(Document, frozen=True):
     """``POST /tasks/{id}/cancel`` and ``POST /runs/{id}/release``."""
 
     reason: str | None = None
 
 
-class RequeueRequest(Document):
+class RequeueRequest(Document, frozen=True):
     """``POST /tasks/{id}/requeue``."""
 
     stage: str | None = None
 
 
-class NewArtifact(Document):
+class NewArtifact(Document, frozen=True):
     """``POST /artifacts``."""
 
     kind: Name
@@ -268,14 +268,14 @@ class NewArtifact(Document):
         check_bytes(kind=self.kind)
 
 
-class ArtifactQuery(PageQuery):
+class ArtifactQuery(PageQuery, frozen=True):
     """``GET /artifacts``."""
 
     task_id: str | None = None
     run_id: str | None = None
 
 
-class ChangesQuery(Document):
+class ChangesQuery(Document, frozen=True):
     """``GET /changes``."""
 
     after: str | None = None
@@ -285,20 +285,20 @@ class ChangesQuery(Document):
     limit: Limit = 100
 
 
-class WhyQuery(Document):
+class WhyQuery(Document, frozen=True):
     """``GET /tasks/{id}/why``."""
 
     agent_id: str | None = None
 
 
-class QueueQuery(Document):
+class QueueQuery(Document, frozen=True):
     """``GET /ops/queue``."""
 
     near_expiry_ms: DurationMs = 60_000
     stuck_ms: DurationMs = 300_000
 
 
-class TraceQuery(PageQuery):
+class TraceQuery(PageQuery, frozen=True):
     """``GET /traces``."""
 
     run_id: str | None = None
@@ -306,19 +306,19 @@ class TraceQuery(PageQuery):
     trace_id: str | None = None
 
 
-class NewEntry(Document):
+class NewEntry(Document, frozen=True):
     """``PUT /store/{namespace}/{key}``; the value is required and may be null."""
 
     value: Any
 
 
-class EntriesQuery(ArrayQuery):
+class EntriesQuery(ArrayQuery, frozen=True):
     """``GET /store/{namespace}``."""
 
     prefix: str | None = None
 
 
-class SearchQuery(Document):
+class SearchQuery(Document, frozen=True):
     """``GET /store/search``."""
 
     q: str | None = None

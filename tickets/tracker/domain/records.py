@@ -16,37 +16,37 @@ class Record(Struct, frozen=True):
     """An answer document."""
 
 
-class Created(Record):
+class Created(Record, frozen=True):
     """A new thing's id (UUID)."""
 
     id: str
 
 
-class CreatedRow(Record):
+class CreatedRow(Record, frozen=True):
     """A new row's id, ascending in its table."""
 
     id: int
 
 
-class CreatedMany(Record):
+class CreatedMany(Record, frozen=True):
     """Ids of new tasks, in the order of the request."""
 
     ids: list[str]
 
 
-class CreatedRows(Record):
+class CreatedRows(Record, frozen=True):
     """Ids of new events, in the order of the request."""
 
     ids: list[int]
 
 
-class Outcome(Record):
+class Outcome(Record, frozen=True):
     """What was done, in one word."""
 
     status: str
 
 
-class Pipeline(Record):
+class Pipeline(Record, frozen=True):
     """A pipeline; ``definition`` is the document as it was sent."""
 
     id: str
@@ -55,14 +55,14 @@ class Pipeline(Record):
     created_at_ms: int
 
 
-class NewPipelineAnswer(Record):
+class NewPipelineAnswer(Record, frozen=True):
     """A new pipeline; ``warnings`` are absent where there is nothing odd in the definition."""
 
     id: str
     warnings: list[str] | UnsetType = UNSET
 
 
-class Task(Record):
+class Task(Record, frozen=True):
     """A task. ``retry_backoff`` is null for a constant delay."""
 
     id: str
@@ -84,7 +84,7 @@ class Task(Record):
     retry_backoff: Json | None
 
 
-class Run(Record):
+class Run(Record, frozen=True):
     """One attempt at a task."""
 
     id: str
@@ -99,7 +99,7 @@ class Run(Record):
     error: str | None
 
 
-class Dependency(Record):
+class Dependency(Record, frozen=True):
     """An edge; a dead-lettered task stays unresolved and says why."""
 
     depends_on_task_id: str
@@ -107,7 +107,7 @@ class Dependency(Record):
     dead_letter_reason: str | None
 
 
-class TaskAssignment(Record):
+class TaskAssignment(Record, frozen=True):
     """An assignment inside its task."""
 
     agent_id: str
@@ -117,7 +117,7 @@ class TaskAssignment(Record):
     updated_at_ms: int
 
 
-class Assignment(Record):
+class Assignment(Record, frozen=True):
     """An assignment in a list of its own."""
 
     task_id: str
@@ -128,7 +128,7 @@ class Assignment(Record):
     updated_at_ms: int
 
 
-class TransitionOption(Record):
+class TransitionOption(Record, frozen=True):
     """A way out of the present stage."""
 
     trigger: str
@@ -136,7 +136,7 @@ class TransitionOption(Record):
     required_gates: list[str]
 
 
-class TaskDetails(Task, kw_only=True):
+class TaskDetails(Task, frozen=True, kw_only=True):
     """A task with what belongs to it; ``latest_run`` is absent before the first claim."""
 
     latest_run: Run | UnsetType = UNSET
@@ -145,7 +145,7 @@ class TaskDetails(Task, kw_only=True):
     available_transitions: list[TransitionOption]
 
 
-class Claim(Record):
+class Claim(Record, frozen=True):
     """A granted claim. The token is shown here and never again."""
 
     task: Task
@@ -155,19 +155,19 @@ class Claim(Record):
     expires_at_ms: int
 
 
-class Claims(Record):
+class Claims(Record, frozen=True):
     """Granted claims, best first; the answer where the request had ``max_tasks``."""
 
     claims: list[Claim]
 
 
-class Heartbeat(Record):
+class Heartbeat(Record, frozen=True):
     """When the lease ends now."""
 
     expires_at_ms: int
 
 
-class Event(Record):
+class Event(Record, frozen=True):
     """A line in a run's history."""
 
     id: int
@@ -177,7 +177,7 @@ class Event(Record):
     data: Json
 
 
-class GateResult(Record):
+class GateResult(Record, frozen=True):
     """One result of a quality gate; the newest for a gate is its state."""
 
     id: int
@@ -190,7 +190,7 @@ class GateResult(Record):
     ts_ms: int
 
 
-class Transitioned(Record):
+class Transitioned(Record, frozen=True):
     """A stage change that happened."""
 
     previous_stage: str
@@ -198,7 +198,7 @@ class Transitioned(Record):
     trigger: str
 
 
-class Artifact(Record):
+class Artifact(Record, frozen=True):
     """Something that a task or run brought forth."""
 
     id: str
@@ -212,14 +212,14 @@ class Artifact(Record):
     meta: Json
 
 
-class TaskRunState(Record):
+class TaskRunState(Record, frozen=True):
     """An orchestrator's own run for the task, and the state it keeps with it."""
 
     run_id: str
     workflow_state: Json | None
 
 
-class Reason(Record):
+class Reason(Record, frozen=True):
     """One reason why a task cannot be claimed now; keys beyond ``code`` depend on it."""
 
     code: Literal[
@@ -238,14 +238,14 @@ class Reason(Record):
     until_ms: int | UnsetType = UNSET
 
 
-class Why(Record):
+class Why(Record, frozen=True):
     """Whether a task can be claimed now, and all that stands against it."""
 
     claimable: bool
     reasons: list[Reason]
 
 
-class Change(Record):
+class Change(Record, frozen=True):
     """One fact in the feed; ids ascend in commit order."""
 
     id: int
@@ -256,21 +256,21 @@ class Change(Record):
     data: Json
 
 
-class Changes(Record):
+class Changes(Record, frozen=True):
     """A part of the feed; ``next_cursor`` is never null."""
 
     items: list[Change]
     next_cursor: str
 
 
-class StageCount(Record):
+class StageCount(Record, frozen=True):
     """Tasks in the stages of one name."""
 
     stage: str
     count: int
 
 
-class Health(Record):
+class Health(Record, frozen=True):
     """The service at a glance."""
 
     status: str
@@ -280,13 +280,13 @@ class Health(Record):
     sqlite_version: str | UnsetType = UNSET
 
 
-class Ready(Record):
+class Ready(Record, frozen=True):
     """The database answers and its schema is current."""
 
     status: str
 
 
-class RoleQueue(Record):
+class RoleQueue(Record, frozen=True):
     """One role's queue: the first five counters as ever, then what waits and why."""
 
     role: str
@@ -303,14 +303,14 @@ class RoleQueue(Record):
     expired_leases: int
 
 
-class Queue(Record):
+class Queue(Record, frozen=True):
     """Every role's queue, sorted by role."""
 
     roles: list[RoleQueue]
     generated_at_ms: int
 
 
-class Entry(Record):
+class Entry(Record, frozen=True):
     """A key-value entry; ``version`` counts its writes and is its ETag."""
 
     namespace: str
@@ -321,14 +321,14 @@ class Entry(Record):
     version: int
 
 
-class PartialSuccess(Record):
+class PartialSuccess(Record, frozen=True):
     """What a trace export lost, in OTLP's own words."""
 
     rejectedSpans: int  # noqa: N815  # OTLP's own name
     errorMessage: str  # noqa: N815  # OTLP's own name
 
 
-class TracesStored(Record):
+class TracesStored(Record, frozen=True):
     """The answer to a JSON or unreadable trace export."""
 
     batch_id: int
@@ -337,7 +337,7 @@ class TracesStored(Record):
     partialSuccess: PartialSuccess | UnsetType = UNSET  # noqa: N815  # OTLP's own name
 
 
-class Span(Record):
+class Span(Record, frozen=True):
     """A stored span. Times are Unix nanoseconds."""
 
     id: int

@@ -59,9 +59,7 @@ class AssignmentOperations:
                 raise NotFound("The task has no active assignment of this agent")
             row = tx.one("tasks.assign", task_id=task_id, agent_id=None)
             assert row is not None
-            record(
-                tx, "task.unassigned", now_ms=now_ms, task_id=task_id, agent_id=agent_id
-            )
+            record(tx, "task.unassigned", now_ms=now_ms, task_id=task_id, agent_id=agent_id)
             announce(tx, row)
             return Outcome(status="unassigned")
 

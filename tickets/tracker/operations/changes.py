@@ -63,9 +63,7 @@ def _page(tx: Transaction, query: ChangesQuery, *, after_id: int, limit: int) ->
             limit=limit,
         )
     if task_id is not None:
-        return tx.many(
-            "changes.page_by_task", task_id=task_id, after_id=after_id, limit=limit
-        )
+        return tx.many("changes.page_by_task", task_id=task_id, after_id=after_id, limit=limit)
     if kind is not None:
         return tx.many("changes.page_by_kind", kind=kind, after_id=after_id, limit=limit)
     return tx.many("changes.page", after_id=after_id, limit=limit)

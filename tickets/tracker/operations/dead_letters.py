@@ -51,8 +51,14 @@ class DeadLetterOperations:
                 next_eligible_at_ms=NEVER_AGAIN_MS,
                 now_ms=now_ms,
             )
-            record(tx, "task.cancelled", now_ms=now_ms, task_id=task_id, run_id=run_id,
-                   reason=reason)
+            record(
+                tx,
+                "task.cancelled",
+                now_ms=now_ms,
+                task_id=task_id,
+                run_id=run_id,
+                reason=reason,
+            )
             return Outcome(status=CANCELLED)
 
     def _end_live_run(
@@ -111,7 +117,13 @@ class DeadLetterOperations:
             settle_dependents(
                 tx, task_id, was_resolved=is_resolved(task), now_resolved=target.terminal
             )
-            record(tx, "task.requeued", now_ms=now_ms, task_id=task_id,
-                   from_stage=task["stage"], stage=target.name)
+            record(
+                tx,
+                "task.requeued",
+                now_ms=now_ms,
+                task_id=task_id,
+                from_stage=task["stage"],
+                stage=target.name,
+            )
             announce(tx, row)
             return Outcome(status="requeued")

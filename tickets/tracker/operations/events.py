@@ -39,9 +39,7 @@ class EventOperations:
         Run, task and lease stay as they are. Raises NotFound, Unauthorized, LeaseExpired,
         then ReservedEventKind.
         """
-        written = [
-            to_json({} if event.data is None else event.data) for event in events
-        ]
+        written = [to_json({} if event.data is None else event.data) for event in events]
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
             lease = lease_of_run(tx, run_id, holder=holder, now_ms=now_ms)

@@ -104,9 +104,7 @@ class KvOperations:
             raise NotFound("No entry has this namespace and key")
         return _entry(row)
 
-    def delete(
-        self, namespace: str, key: str, *, condition: Condition = UNCONDITIONAL
-    ) -> None:
+    def delete(self, namespace: str, key: str, *, condition: Condition = UNCONDITIONAL) -> None:
         """Delete an entry; one that is not there is no error.
 
         Raises ReservedNamespace, Invalid, PreconditionFailed.
@@ -240,9 +238,7 @@ def check_names(namespace: str, key: str | None = None) -> None:
 def check_search_text(q: str | None) -> str:
     """Return ``q`` where something can be searched for. Raises MissingParam, InvalidQuery."""
     if q is None:
-        raise MissingParam(
-            "q: is required", details=[{"field": "q", "problem": "is required"}]
-        )
+        raise MissingParam("q: is required", details=[{"field": "q", "problem": "is required"}])
     terms(q)
     return q
 

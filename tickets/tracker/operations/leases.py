@@ -62,9 +62,7 @@ class LeaseOperations:
             claims.append(self._grant(tx, seq, request, now_ms=now_ms))
         return claims
 
-    def _grant(
-        self, tx: Transaction, seq: int, request: ClaimRequest, *, now_ms: int
-    ) -> Claim:
+    def _grant(self, tx: Transaction, seq: int, request: ClaimRequest, *, now_ms: int) -> Claim:
         task = tx.one("tasks.take", seq=seq)
         assert task is not None, "found claimable in this transaction"
         run_id, lease_id, token = new_id(), new_id(), new_token()

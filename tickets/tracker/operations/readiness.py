@@ -256,9 +256,7 @@ def _release_step(tx: Transaction, task_id: str, *, after_seq: int, upto_seq: in
 def _continue_release(tx: Transaction) -> bool:
     rows = tx.many("dependencies.releases")
     for row in rows:
-        _release_step(
-            tx, row["task_id"], after_seq=row["after_seq"], upto_seq=row["upto_seq"]
-        )
+        _release_step(tx, row["task_id"], after_seq=row["after_seq"], upto_seq=row["upto_seq"])
     return bool(rows)
 
 

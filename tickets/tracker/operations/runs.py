@@ -194,9 +194,7 @@ class RunOperations:
             _end(tx, run_id, status="released", now_ms=now_ms, usage=None)
             task = tx.one("tasks.release", task_id=lease["task_id"])
             assert task is not None
-            system_event(
-                tx, "released", run_id=run_id, now_ms=now_ms, data={"reason": reason}
-            )
+            system_event(tx, "released", run_id=run_id, now_ms=now_ms, data={"reason": reason})
             record(
                 tx,
                 "run.released",

@@ -67,9 +67,10 @@ class TaskOperations:
                 with _at_index(index):
                     task_id = self._create(tx, document, now_ms=now_ms)
                     ids.append(task_id)
-                    if document.ref is not None and by_ref.setdefault(
-                        document.ref, task_id
-                    ) != task_id:
+                    if (
+                        document.ref is not None
+                        and by_ref.setdefault(document.ref, task_id) != task_id
+                    ):
                         raise Invalid.field("ref", "is used twice")
             for index, document in enumerate(documents):
                 if document.depends_on_refs:
@@ -120,14 +121,18 @@ class TaskOperations:
             pipeline_id=document.pipeline_id,
             stage=stage.name,
         )
-        task = tx.one("tasks.claim_facts", task_id=task_id) if document.dependencies else {
-            "claim_role": stage.agent_role,
-            "claim_assignee": document.assigned_agent_id,
-            "is_dead": 0,
-            "is_delayed": 0,
-            "is_leased": 0,
-            "open_dependency_count": 0,
-        }
+        task = (
+            tx.one("tasks.claim_facts", task_id=task_id)
+            if document.dependencies
+            else {
+                "claim_role": stage.agent_role,
+                "claim_assignee": document.assigned_agent_id,
+                "is_dead": 0,
+                "is_delayed": 0,
+                "is_leased": 0,
+                "open_dependency_count": 0,
+            }
+        )
         assert task is not None
         announce(tx, task)
         return task_id
@@ -168,9 +173,16 @@ class TaskOperations:
                 raise TaskVersionMismatch
             columns: dict[str, Any] = {
                 name: task[name]
-                for name in ("title", "description", "priority", "metadata_json",
-                             "max_attempts", "retry_delay_ms", "retry_backoff_json",
-                             "dead_letter_stage")
+                for name in (
+                    "title",
+                    "description",
+                    "priority",
+                    "metadata_json",
+                    "max_attempts",
+                    "retry_delay_ms",
+                    "retry_backoff_json",
+                    "dead_letter_stage",
+                )
             }
             given = {
                 "title": document.title,
@@ -187,10 +199,17 @@ class TaskOperations:
                 columns |= _policy_columns(document.retry_policy)
             row = tx.one("tasks.change", task_id=task_id, now_ms=now_ms, **columns)
             assert row is not None
-            record(tx, "task.changed", now_ms=now_ms, task_id=task_id,
-                   fields=sorted(name for name in ("title", "description", "priority",
-                                                   "metadata", "retry_policy")
-                                 if getattr(document, name) is not None))
+            record(
+                tx,
+                "task.changed",
+                now_ms=now_ms,
+                task_id=task_id,
+                fields=sorted(
+                    name
+                    for name in ("title", "description", "priority", "metadata", "retry_policy")
+                    if getattr(document, name) is not None
+                ),
+            )
             return rows.task(row)
 
 

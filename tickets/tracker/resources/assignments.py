@@ -57,8 +57,6 @@ class AssignmentItem:
         self._assignments = assignments
 
     @endpoint("End an agent's assignment", answer=Outcome, errors=(NotFound,))
-    def on_delete(
-        self, _req: Request, _resp: Response, task_id: str, agent_id: str
-    ) -> Outcome:
+    def on_delete(self, _req: Request, _resp: Response, task_id: str, agent_id: str) -> Outcome:
         """``DELETE /tasks/{id}/assignments/{agent_id}`` → 200 ``{"status": "unassigned"}``."""
         return self._assignments.unassign(task_id, agent_id)

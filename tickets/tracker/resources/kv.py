@@ -57,9 +57,7 @@ class EntryItem:
         ``ETag`` is the new version. With ``If-Match: "<version>"`` the entry must have that
         version, with ``If-Match: *`` it must be there, with ``If-None-Match: *`` it must not.
         """
-        version = self._kv.put(
-            namespace, key, document.value, condition=read_condition(req)
-        )
+        version = self._kv.put(namespace, key, document.value, condition=read_condition(req))
         resp.set_header(ETAG_HEADER, etag(version))
 
     @endpoint(
@@ -110,9 +108,7 @@ class NamespaceItem:
         """
         return cut_array(resp, self._kv.list_by_key(namespace, query))
 
-    @endpoint(
-        "Delete a namespace", status=204, errors=(ReservedNamespace, InvalidPath)
-    )
+    @endpoint("Delete a namespace", status=204, errors=(ReservedNamespace, InvalidPath))
     def on_delete(self, _req: Request, _resp: Response, namespace: str) -> None:
         """``DELETE /store/{namespace}`` → 204, also where it held no entry."""
         self._kv.delete_namespace(namespace)

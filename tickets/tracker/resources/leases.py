@@ -44,7 +44,7 @@ class LeaseClaim:
         With ``wait_ms`` it waits for a task; a 204 carries ``Retry-After`` where the moment
         is known at which a task comes free by itself.
         """
-        answer = self._waiting.until(
+        answer: Claim | Claims | bytes | None = self._waiting.until(
             lambda: once(
                 req,
                 resp,

@@ -105,9 +105,7 @@ class RunRelease:
         errors=(NotFound, Conflict, LeaseExpired),
         access=Access.LEASE,
     )
-    def on_post(
-        self, req: Request, _resp: Response, run_id: str, document: Reason
-    ) -> Outcome:
+    def on_post(self, req: Request, _resp: Response, run_id: str, document: Reason) -> Outcome:
         """``POST /runs/{run_id}/release`` → 200 ``{"status": "released"}``."""
         holder = req.context.caller.holder
         return self.runs.release(run_id, reason=document.reason, holder=holder)
