@@ -6,6 +6,10 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+# The parser in C has to be compiled on Linux; a machine without a compiler does without it.
+TRY_FAST = $(PIP) install --editable '.[fast]' >/dev/null 2>&1 \
+	|| echo "The HTTP parser in C could not be built; gunicorn's parser in Python is used."
 
 # The first interpreter on the path that is new enough; PYTHON=… chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -23,7 +27,7 @@ PYTEST := $(PY) -m pytest
 FAST := $(wildcard tests/domain tests/db tests/operations tests/http tests/contract tests/config)
 SLOW := $(wildcard tests/stateful tests/process tests/faults)
 
-.PHONY: help install serve migrate test test-fast drill format lint types imports openapi e2e \
+.PHONY: help install serve migrate test test-fast drill format lint types imports api-docs openapi e2e \
 	wheel check clean
 
 help: ## print this list
@@ -39,11 +43,13 @@ $(PY):
 
 # Two stamps: serving needs no test tools. Both are renewed when dependencies may have changed.
 $(VENV)/.installed: setup.cfg pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	$(PIP) install --editable .
+	@$(TRY_FAST)
 	@touch $@
 
 $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PIP) install --editable '.[dev]'
+	@$(TRY_FAST)
 	@touch $(VENV)/.installed $@
 
 install: $(VENV)/.installed-dev ## virtual environment with the service and all development tools
@@ -79,6 +85,9 @@ types: install ## mypy, strict
 imports: install ## packages depend downwards only
 	$(BIN)/lint-imports
 
+api-docs: $(VENV)/.installed ## write docs/api.md from the code and from exchanges with it
+	$(PY) scripts/api_docs.py docs/api.md
+
 openapi: $(VENV)/.installed ## write docs/openapi.json from the code
 	$(PY) -m tickets openapi > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
@@ -88,7 +97,7 @@ e2e: $(VENV)/.installed ## curl through one whole pipeline against a fresh serve
 
 wheel: $(VENV)/.installed ## build dist/*.whl
 	rm -rf build dist
-	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist
 
 check: lint types imports test ## what CI runs, in CI's order

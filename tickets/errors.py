@@ -327,7 +327,7 @@ class ChangesPruned(Gone):
     """The feed no longer reaches back to this cursor."""
 
     code = "changes_pruned"
-    message = "Changes after this cursor were pruned; read the tasks again, then follow from the newest"
+    message = "Changes after this cursor were pruned; read the tasks again, then follow anew"
 
 
 class PreconditionFailed(TicketsError):

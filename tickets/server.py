@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -60,7 +61,10 @@ def serve(settings: Settings) -> int:
     Raises ConfigError and the errors of the database where it cannot start.
     """
     check_exposure(settings)
+    _exit_on_signals()
     with closing(listen(settings)) as listener, ExitStack() as stack:
+        # Read by prometheus-client when it is first imported, so before the application is.
+        os.environ[_METRICS_VARIABLE] = str(stack.enter_context(_scratch()))
         if settings.in_memory:
             settings = replace(settings, db=stack.enter_context(_scratch()) / "tickets.db")
         prepare_directory(settings.db)
@@ -103,17 +107,14 @@ def run(settings: Settings, listener: socket.socket, *, load: WsgiLoader) -> Non
 
     Each worker process calls ``load`` once, after it was forked.
     """
+    _exit_on_signals()
     logging.basicConfig(
         stream=sys.stderr,
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     Worker.max_body_bytes = settings.max_body_bytes
-    service = _Service(settings, listener, load=load)
-    with _scratch() as directory:
-        # Read by prometheus-client when it is first imported, which is in the workers.
-        os.environ[_METRICS_VARIABLE] = str(directory)
-        service.run()
+    _Service(settings, listener, load=load).run()
 
 
 class _Service(BaseApplication):
@@ -147,6 +148,7 @@ class _Service(BaseApplication):
             # Nobody sets SCRIPT_NAME or the scheme by a header, not even from this machine.
             "forwarded_allow_ips": "",
             "proc_name": "tickets",
+            "post_fork": _remember_signals,
             "child_exit": _forget_metrics,
         }
         for name, value in options.items():
@@ -154,6 +156,17 @@ class _Service(BaseApplication):
 
     def load(self) -> Any:
         return self._load(self._settings)
+
+
+def _exit_on_signals() -> None:
+    # Until gunicorn takes over: stopping a server that is still starting is no failure, and
+    # its scratch directory goes.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: sys.exit(0))
+
+
+def _remember_signals(arbiter: Any, worker: Any) -> None:
+    worker.early_signals = arbiter.SIG_QUEUE
 
 
 def _open_database(settings: Settings) -> Database:
@@ -197,9 +210,10 @@ def _scratch() -> Iterator[Path]:
 
 def _forget_metrics(_: object, worker: Any) -> None:
     # Gauges of a dead worker would be counted for ever.
-    from prometheus_client import multiprocess
+    if _METRICS_VARIABLE in os.environ:
+        from prometheus_client import multiprocess
 
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # has no types
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # theirs
 
 
 def _greeting(settings: Settings, listener: socket.socket) -> str:

@@ -8,7 +8,9 @@ HTML. Here a thread is taken only once a request has arrived whole.
 from __future__ import annotations
 
 import errno
+import queue
 import selectors
+import signal
 import socket
 import time
 from concurrent.futures import Future
@@ -48,7 +50,22 @@ class Worker(ThreadWorker):
         self._waiting: dict[Connection, None] = {}
         self._next_sweep = 0.0
 
+        # A new process has its parent's handlers, which put signals in here.
+        self.early_signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+
     # Stopping
+
+    def init_signals(self) -> None:
+        """Listen to signals, and obey one that came just after the fork."""
+        super().init_signals()
+        while not self.early_signals.empty():
+            if self.early_signals.get() in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                self.handle_exit(signal.SIGTERM, None)
+
+    def run(self) -> None:
+        """Serve until stopped, then end what the application runs besides requests."""
+        super().run()
+        self._stop_application()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop accepting, and let the application end its long polls."""

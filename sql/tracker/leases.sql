@@ -91,6 +91,21 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
  ORDER BY l.expires_at_ms
  LIMIT :limit;
 
+-- name: over_of_task :one
+-- uses: idx_leases_task
+-- The same for one task.
+SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
+       CASE WHEN l.last_heartbeat_ms IS NOT NULL
+              OR EXISTS (SELECT 1 FROM events AS e
+                          WHERE e.run_id = l.run_id AND e.origin = 'agent')
+              OR EXISTS (SELECT 1 FROM gate_results AS g WHERE g.run_id = l.run_id)
+              OR EXISTS (SELECT 1 FROM artifacts AS a WHERE a.run_id = l.run_id)
+            THEN 1 ELSE 0 END AS showed_life
+  FROM leases AS l
+ WHERE l.task_id = :task_id
+   AND l.status = 'active'
+   AND l.expires_at_ms <= :now_ms;
+
 -- name: next_expiry_ms :value
 -- uses: idx_leases_active
 SELECT MIN(expires_at_ms)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import selectors
 import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,17 +21,57 @@ DUMMY = Path(__file__).with_name("dummy_server.py")
 START_S = 30.0
 STOP_S = 20.0
 
-_LISTENING = re.compile(rb"listening http://(\S+):(\d+)\n")
+_LISTENING = re.compile(r"listening http://(\S+):(\d+)\n")
+
+
+class LogReader:
+    """Reads a process's standard error to its end, so that the process never waits for us."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
+        self._stream = process.stderr
+        self._log = b""
+        self._is_over = False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def text(self) -> str:
+        with self._changed:
+            return self._log.decode(errors="replace")
+
+    def wait_for(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Return the first match, or None where the process ends or dawdles without one."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._is_over or pattern.search(self._log.decode(errors="replace")),
+                timeout=START_S,
+            )
+            return pattern.search(self._log.decode(errors="replace"))
+
+    def _run(self) -> None:
+        with self._stream as stream:
+            while data := os.read(stream.fileno(), 65_536):
+                with self._changed:
+                    self._log += data
+                    self._changed.notify_all()
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
 
 
 @dataclass
 class Server:
-    """One running server; ``log`` is what it has written so far."""
+    """One running server."""
 
     process: subprocess.Popen[bytes]
     host: str
     port: int
-    log: bytes
+    reader: LogReader
+
+    @property
+    def log(self) -> str:
+        """What the server has written so far."""
+        return self.reader.text()
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self.host, self.port), timeout=START_S)
@@ -115,29 +154,12 @@ def running(command: Sequence[str], *, home: Path, **variables: str) -> Iterator
         start_new_session=True,
     )
     try:
-        yield _started(process)
+        reader = LogReader(process)
+        match = reader.wait_for(_LISTENING)
+        if match is None:
+            raise AssertionError(f"the server did not start: {reader.text()}")
+        yield Server(process, match[1].strip("[]"), int(match[2]), reader)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(STOP_S)
-        assert process.stderr is not None
-        process.stderr.close()
-
-
-def _started(process: subprocess.Popen[bytes]) -> Server:
-    assert process.stderr is not None
-    log = b""
-    deadline = time.monotonic() + START_S
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stderr, selectors.EVENT_READ)
-        while time.monotonic() < deadline:
-            if not selector.select(deadline - time.monotonic()):
-                break
-            data = os.read(process.stderr.fileno(), 65_536)
-            log += data
-            match = _LISTENING.search(log)
-            if match:
-                return Server(process, match[1].decode().strip("[]"), int(match[2]), log)
-            if not data:
-                break
-    raise AssertionError(f"the server did not start: {log.decode(errors='replace')}")

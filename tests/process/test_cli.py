@@ -186,8 +186,8 @@ def test_bare_flags_serve_from_the_home_that_an_installer_set_up(tmp_path: Path)
     with running(SERVE, home=tmp_path, NULLTICKETS_HOME=str(home)) as server:
         assert server.get("/health")[0] == 200
         assert server.get("/tasks")[0] == 401
-        assert b"auth      on" in server.log
-        assert b"secret-of-the-instance" not in server.log
+        assert "auth      on" in server.log
+        assert "secret-of-the-instance" not in server.log
         assert (home / "nulltickets.db").is_file()
         assert server.stop() == 0
 
@@ -196,7 +196,7 @@ def test_it_says_on_start_what_it_serves(tmp_path: Path) -> None:
     command = [*SERVE, "--port=0", "--db", "below/t.db", "--workers", "1", "--threads=8"]
 
     with running(command, home=tmp_path) as server:
-        log = server.log.decode()
+        log = server.log
         assert f"tickets v{__version__}" in log
         assert "below/t.db (durability full)" in log
         assert "auth      off" in log

@@ -19,8 +19,7 @@ WHOLE = [
     b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
     b"POST / HTTP/1.1\r\nContent-Length:1000\r\n\r\n" + b"x" * 1_000,
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"4;a=b\r\n\r\n\r\n\r\n0\r\nX: 1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding:chunked\r\n\r\n4;a\r\n\r\n\r\n\r\n0\r\nX: 1\r\n\r\n",
 ]
 # Nothing is waited for once it is clear that the request will be refused.
 REFUSED_EARLY = [

@@ -38,6 +38,14 @@ def test_a_signal_stops_it_with_status_0(tmp_path: Path, number: signal.Signals)
         assert not is_reachable(server)
 
 
+# D-31
+def test_stopping_it_while_it_starts_is_no_failure(tmp_path: Path) -> None:
+    for _ in range(5):
+        with running(dummy(), home=tmp_path, TMPDIR=str(tmp_path)) as server:
+            assert server.stop() == 0
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_stopping_answers_long_polls_early_and_closes_idle_connections(tmp_path: Path) -> None:
     with running(dummy(), home=tmp_path) as server:
         with server.connect() as waiting, server.connect() as idle, server.connect():

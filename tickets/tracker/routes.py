@@ -81,7 +81,7 @@ def build_operations(
         pipelines=PipelineOperations(db, clock),
         tasks=TaskOperations(db, clock, definitions),
         details=TaskDetailOperations(db, clock, definitions),
-        dead_letters=DeadLetterOperations(db, clock, definitions),
+        dead_letters=DeadLetterOperations(db, clock, definitions, readiness),
         dependencies=DependencyOperations(db, clock),
         assignments=AssignmentOperations(db, clock),
         readiness=readiness,

@@ -20,7 +20,8 @@ DRAIN_CHUNK_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and also for a string without an end: no text makes it look at anything twice.
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _FLOAT_FOR_INT = re.compile(r"Expected `int(?: \| null)?`, got `float`(?: - at `\$(.*)`)?$")
 _PROBLEM = re.compile(r"(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")

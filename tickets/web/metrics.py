@@ -23,6 +23,8 @@ from tickets.web.endpoint import endpoint
 # Bounds in seconds, dense where a request of this service usually is.
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 
 class Metrics:
     """The counters of one process; a scrape adds up those of all processes.
@@ -50,6 +52,9 @@ class Metrics:
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
+        if method not in METHODS:
+            # Clients may invent methods, and each label value is kept for ever.
+            method = "other"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-from urllib.parse import unquote_plus
+import re
+from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from falcon import Request
@@ -11,6 +12,8 @@ from falcon import Request
 from tickets.errors import Invalid, InvalidLimit
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
 def parse_query(query: str) -> dict[str, str]:
@@ -25,8 +28,7 @@ def parse_query(query: str) -> dict[str, str]:
         if not equals:
             continue
         try:
-            name = unquote_plus(raw_name, errors="strict")
-            value = unquote_plus(raw_value, errors="strict")
+            name, value = _decoded(raw_name), _decoded(raw_value)
         except UnicodeDecodeError as error:
             raise Invalid("The query string is not UTF-8") from error
         if "\0" in value:
@@ -46,11 +48,23 @@ def read_query(req: Request, type_: type[T]) -> T:
         if field.encode_name not in given:
             continue
         try:
-            values[field.encode_name] = msgspec.convert(
-                given[field.encode_name], field.type, strict=False
-            )
+            values[field.encode_name] = _convert(given[field.encode_name], field.type)
         except msgspec.ValidationError as error:
             if field.encode_name == "limit":
                 raise InvalidLimit from error
             raise Invalid.field(field.encode_name, str(error)) from error
     return msgspec.convert(values, type_)
+
+
+def _decoded(raw: str) -> str:
+    # WSGI shows the bytes of the target as characters; some clients send UTF-8 unescaped.
+    return unquote_to_bytes(raw.replace("+", " ").encode("latin-1")).decode()
+
+
+def _convert(text: str, type_: Any) -> Any:
+    try:
+        return msgspec.convert(text, type_)
+    except msgspec.ValidationError:
+        if _INTEGER.fullmatch(text) is None:
+            raise
+        return msgspec.convert(int(text), type_)

@@ -144,6 +144,11 @@ class RunState(Document, frozen=True):
     run_id: Name | None = None
     workflow_state: Any = None
 
+    def __post_init__(self) -> None:
+        check_bytes(run_id=self.run_id)
+        if self.run_id is None and self.workflow_state is not None:
+            raise ValueError("workflow_state is kept with a run_id only")
+
 
 class NewDependency(Document, frozen=True):
     """``POST /tasks/{id}/dependencies``."""
@@ -241,7 +246,7 @@ class FailRequest(Document, frozen=True):
     usage: JsonObject | None = None
 
 
-class Reason(Document, frozen=True):
+class OptionalReason(Document, frozen=True):
     """``POST /tasks/{id}/cancel`` and ``POST /runs/{id}/release``."""
 
     reason: str | None = None

@@ -9,7 +9,7 @@ from tickets.tracker.domain.records import Outcome
 from tickets.tracker.domain.retry import NEVER_AGAIN_MS
 from tickets.tracker.operations.facts import announce, record, vacate
 from tickets.tracker.operations.pipelines import Definitions
-from tickets.tracker.operations.readiness import is_resolved, settle_dependents
+from tickets.tracker.operations.readiness import Readiness, is_resolved, settle_dependents
 from tickets.tracker.operations.rows import found_task
 
 CANCELLED = "cancelled"
@@ -18,10 +18,13 @@ CANCELLED = "cancelled"
 class DeadLetterOperations:
     """Cancel and requeue."""
 
-    def __init__(self, db: Database, clock: Clock, definitions: Definitions) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, definitions: Definitions, readiness: Readiness
+    ) -> None:
         self._db = db
         self._clock = clock
         self._definitions = definitions
+        self._readiness = readiness
 
     def cancel(self, task_id: str, *, reason: str | None) -> Outcome:
         """Take the task out of the queue for good; a live run ends and its agent sees 410.
@@ -30,6 +33,7 @@ class DeadLetterOperations:
         """
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            self._readiness.expire_if_over(tx, task_id, now_ms=now_ms)
             task = found_task(tx, task_id)
             if task["dead_letter_reason"] == CANCELLED:
                 return Outcome(status=CANCELLED)
@@ -94,6 +98,7 @@ class DeadLetterOperations:
         """
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            self._readiness.expire_if_over(tx, task_id, now_ms=now_ms)
             task = found_task(tx, task_id)
             if task["dead_letter_reason"] is None:
                 raise NotDeadLettered

@@ -57,7 +57,7 @@ class DependencyOperations:
             )
             if seq is None:
                 raise NotFound("The task does not depend on this task")
-            if _is_counted(tx, depends_on_task_id, seq):
+            if _is_counted(tx, found_task(tx, depends_on_task_id), seq):
                 row = tx.one("tasks.count_open_dependencies", task_id=task_id, step=-1)
                 assert row is not None
                 announce(tx, row)
@@ -129,7 +129,7 @@ def add_edges(
         )
         if seq is None:
             raise DuplicateDependency
-        open_count += not is_resolved(target)
+        open_count += _is_counted(tx, target, seq)
         if not is_new:
             record(
                 tx,
@@ -154,9 +154,13 @@ def _check_acyclic(tx: Transaction, task_id: str, target_id: str) -> None:
         raise DependencyCycle(details=[{"field": "cycle", "problem": " → ".join(way)}])
 
 
-def _is_counted(tx: Transaction, target_id: str, seq: int) -> bool:
-    """Tell whether an edge to ``target_id`` still counts as open in its task."""
-    if not is_resolved(found_task(tx, target_id)):
+def _is_counted(tx: Transaction, target: Row, seq: int) -> bool:
+    """Tell whether an edge to ``target`` counts as open in its task.
+
+    While a release is under way its range counts, new edges included: the number of an edge
+    that was removed from the end of the range is given again.
+    """
+    if not is_resolved(target):
         return True
-    release = tx.one("dependencies.release_of", task_id=target_id)
+    release = tx.one("dependencies.release_of", task_id=target["id"])
     return release is not None and release["after_seq"] < seq <= release["upto_seq"]

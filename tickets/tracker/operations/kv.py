@@ -296,9 +296,12 @@ def _key_of(cursor: str) -> str:
     if _CURSOR.fullmatch(cursor) is None:
         raise InvalidCursor
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise InvalidCursor from error
+    if "\0" in key:
+        raise InvalidCursor
+    return key
 
 
 def _entry(row: Row) -> Entry:

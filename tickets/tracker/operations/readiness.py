@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
@@ -52,6 +53,17 @@ class Readiness:
             self._expire(tx, row, now_ms=now_ms)
         return len(rows) == STEP_ROWS
 
+    def expire_if_over(self, tx: Transaction, task_id: str, *, now_ms: int) -> bool:
+        """End the run of this task if its lease ran out; tell whether that was so.
+
+        For requests that must see the task as a sweep would leave it.
+        """
+        lease = tx.one("leases.over_of_task", task_id=task_id, now_ms=now_ms)
+        if lease is None:
+            return False
+        self._expire(tx, lease, now_ms=now_ms)
+        return True
+
     def _expire(self, tx: Transaction, lease: Row, *, now_ms: int) -> None:
         tx.run("leases.expire", lease_id=lease["id"])
         tx.one(
@@ -100,11 +112,14 @@ class Readiness:
         assert task is not None, "runs refer to their task by foreign key"
         vacate(tx, task["stage"])
         policy = retry_policy(task)
+        if not is_charged:
+            # Nothing was used up; a limit that was lowered meanwhile waits for a failure.
+            policy = replace(policy, max_attempts=None)
         failed_attempts = task["failed_attempts"] + int(is_charged)
         step = next_step(
             policy, failed_attempts=failed_attempts, random_unit=self._random_unit()
         )
-        if is_charged and isinstance(step, DeadLetter):
+        if isinstance(step, DeadLetter):
             if event_kind == "lease_expired":
                 system_event(
                     tx,
@@ -115,8 +130,7 @@ class Readiness:
                 )
             self._give_up(tx, task, run_id, failed_attempts=failed_attempts, now_ms=now_ms)
             return
-        delay_ms = 0 if isinstance(step, DeadLetter) else step.delay_ms
-        next_eligible_at_ms = failed_at_ms + delay_ms
+        next_eligible_at_ms = failed_at_ms + step.delay_ms
         row = tx.one(
             "tasks.retry_later",
             task_id=task_id,
@@ -128,7 +142,7 @@ class Readiness:
         data = {
             "reason": event_kind,
             "failed_attempts": failed_attempts,
-            "retry_delay_ms": delay_ms,
+            "retry_delay_ms": step.delay_ms,
             "next_eligible_at_ms": next_eligible_at_ms,
         }
         if event_kind == "lease_expired":

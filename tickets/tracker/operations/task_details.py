@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tickets.clock import Clock
 from tickets.db.database import Database, Row, Transaction
-from tickets.errors import NotFound
+from tickets.errors import NotFound, TaskNotFound
 from tickets.tracker.domain.documents import MAX_INT64, RunState
 from tickets.tracker.domain.eligibility import Candidate, reasons_against
 from tickets.tracker.domain.records import (
@@ -75,7 +75,9 @@ class TaskDetailOperations:
     def get_run_state(self, task_id: str) -> TaskRunState:
         """Return the orchestrator's run for the task. Raises TaskNotFound, NotFound (none)."""
         with self._db.read() as tx:
-            row = rows.found_task(tx, task_id)
+            row = tx.one("tasks.get", task_id=task_id)
+        if row is None:
+            raise TaskNotFound
         if row["run_id"] is None:
             raise NotFound("No run is recorded for this task")
         return TaskRunState(
@@ -85,7 +87,7 @@ class TaskDetailOperations:
     def set_run_state(self, task_id: str, document: RunState) -> Outcome:
         """Replace the orchestrator's run and state of a task; absent ones are cleared.
 
-        Raises NotFound.
+        Raises TaskNotFound.
         """
         state = document.workflow_state
         with self._db.write() as tx:
@@ -96,7 +98,7 @@ class TaskDetailOperations:
                 workflow_state_json=None if state is None else to_json(state),
             )
             if not found:
-                raise NotFound("No task has this id")
+                raise TaskNotFound
             return Outcome(status="updated")
 
 

@@ -15,7 +15,7 @@ from tickets.errors import (
     RequiredGatesNotPassed,
     TaskVersionMismatch,
 )
-from tickets.tracker.domain.documents import FailRequest, Reason, TransitionRequest
+from tickets.tracker.domain.documents import FailRequest, OptionalReason, TransitionRequest
 from tickets.tracker.domain.records import Outcome, Run, Transitioned
 from tickets.tracker.operations.runs import RunOperations
 from tickets.web.auth import Access
@@ -99,13 +99,13 @@ class RunRelease:
     @endpoint(
         "Give a task back unworked, at no charge",
         before_body=check_lease,
-        body=Reason,
+        body=OptionalReason,
         body_optional=True,
         answer=Outcome,
         errors=(NotFound, Conflict, LeaseExpired),
         access=Access.LEASE,
     )
-    def on_post(self, req: Request, _resp: Response, run_id: str, document: Reason) -> Outcome:
+    def on_post(self, req: Request, _resp: Response, run_id: str, document: OptionalReason) -> Outcome:
         """``POST /runs/{run_id}/release`` → 200 ``{"status": "released"}``."""
         holder = req.context.caller.holder
         return self.runs.release(run_id, reason=document.reason, holder=holder)

@@ -24,7 +24,7 @@ from tickets.tracker.domain.documents import (
     BulkTasks,
     NewTask,
     PageQuery,
-    Reason,
+    OptionalReason,
     RequeueRequest,
     RunState,
     TaskChanges,
@@ -155,7 +155,11 @@ class TaskRunStateItem:
     def __init__(self, details: TaskDetailOperations) -> None:
         self._details = details
 
-    @endpoint("Get the orchestrator's run of a task", answer=TaskRunState, errors=(NotFound,))
+    @endpoint(
+        "Get the orchestrator's run of a task",
+        answer=TaskRunState,
+        errors=(TaskNotFound, NotFound),
+    )
     def on_get(self, _req: Request, _resp: Response, task_id: str) -> TaskRunState:
         """``GET /tasks/{task_id}/run-state`` → 200 ``{"run_id", "workflow_state"}``."""
         return self._details.get_run_state(task_id)
@@ -164,7 +168,7 @@ class TaskRunStateItem:
         "Set the orchestrator's run of a task",
         body=RunState,
         answer=Outcome,
-        errors=(NotFound,),
+        errors=(TaskNotFound,),
     )
     def on_put(
         self, _req: Request, _resp: Response, task_id: str, document: RunState
@@ -181,13 +185,13 @@ class TaskCancel:
 
     @endpoint(
         "Cancel a task for good; a live run ends",
-        body=Reason,
+        body=OptionalReason,
         body_optional=True,
         answer=Outcome,
         errors=(NotFound, TaskTerminal),
     )
     def on_post(
-        self, _req: Request, _resp: Response, task_id: str, document: Reason
+        self, _req: Request, _resp: Response, task_id: str, document: OptionalReason
     ) -> Outcome:
         """``POST /tasks/{task_id}/cancel`` → 200 ``{"status": "cancelled"}``, also again."""
         return self._dead_letters.cancel(task_id, reason=document.reason)

@@ -1,0 +1,245 @@
+"""A walk through the whole service: one exchange for each operation, in an order that works."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from tickets.app import Application
+
+NOW_MS = 1_700_000_000_000
+
+_FIELD = re.compile(r"\{(\w+)\}")
+
+PIPELINE = {
+    "name": "review",
+    "definition": {
+        "initial": "coding",
+        "states": {
+            "coding": {"agent_role": "coder"},
+            "review": {"agent_role": "reviewer"},
+            "done": {"terminal": True},
+        },
+        "transitions": [
+            {
+                "from": "coding",
+                "to": "review",
+                "trigger": "submit",
+                "required_gates": ["tests"],
+            },
+            {"from": "review", "to": "done", "trigger": "approve"},
+            {"from": "review", "to": "coding", "trigger": "reject"},
+        ],
+    },
+}
+SPANS = {
+    "resourceSpans": [
+        {
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "5b8efff798038103d269b633813fc60c",
+                            "spanId": "eee19b7ec3c1b174",
+                            "name": "compile",
+                            "startTimeUnixNano": "1700000000000000000",
+                            "attributes": [
+                                {
+                                    "key": "nulltickets.run_id",
+                                    "value": {"stringValue": "{run}"},
+                                }
+                            ],
+                        }
+                    ]
+                }
+            ]
+        }
+    ]
+}
+
+
+class Frozen:
+    """A clock that stands still."""
+
+    def now_ms(self) -> int:
+        """Return the one moment of this page."""
+        return NOW_MS
+
+
+class Step(NamedTuple):
+    """One exchange: where, with what, under which token, and what to keep of the answer."""
+
+    method: str
+    template: str
+    target: str
+    body: Any = None
+    token_of: str = ""
+    keep: Mapping[str, str] = MappingProxyType({})
+
+
+def claim(agent: str, keep: str = "", **fields: Any) -> Step:
+    """Return a step that claims for the coder's role."""
+    body = {"agent_id": agent, "agent_role": "coder", **fields}
+    names = {f"run{keep}": "run.id", f"token{keep}": "lease_token", f"lease{keep}": "lease_id"}
+    return Step("POST", "/leases/claim", "/leases/claim", body, keep=names)
+
+
+def task(title: str, keep: str, **fields: Any) -> Step:
+    """Return a step that creates a task."""
+    body = {"pipeline_id": "{pipeline}", "title": title, "description": "", **fields}
+    return Step("POST", "/tasks", "/tasks", body, keep={keep: "id"})
+
+
+def on_run(part: str, body: Any, run: str = "") -> Step:
+    """Return a step that posts to a part of the claimed run."""
+    target = f"/runs/{{run{run}}}/{part}"
+    return Step("POST", f"/runs/{{run_id}}/{part}", target, body, token_of=f"token{run}")
+
+
+def on_task(method: str, part: str, body: Any = None, name: str = "task") -> Step:
+    """Return a step on a task."""
+    suffix = f"/{part}" if part else ""
+    path = part.split("?", maxsplit=1)[0]
+    template = "/tasks/{task_id}" + (f"/{path}" if path else "")
+    return Step(method, template, f"/tasks/{{{name}}}{suffix}", body)
+
+
+WALK = [
+    Step("POST", "/pipelines", "/pipelines", PIPELINE, keep={"pipeline": "id"}),
+    Step("GET", "/pipelines", "/pipelines"),
+    Step("GET", "/pipelines/{pipeline_id}", "/pipelines/{pipeline}"),
+    task("Parse the feed", "task", priority=5, retry_policy={"max_attempts": 3}),
+    task("Show the feed", "second"),
+    on_task("POST", "dependencies", {"depends_on_task_id": "{task}"}, "second"),
+    on_task("GET", "dependencies", name="second"),
+    on_task("GET", "why?agent_id=agent-1", name="second"),
+    on_task("POST", "assignments", {"agent_id": "agent-1", "assigned_by": "lead"}),
+    on_task("GET", "assignments"),
+    on_task("PATCH", "", {"priority": 7}),
+    on_task("PUT", "run-state", {"run_id": "wf-17", "workflow_state": {"node": "plan"}}),
+    on_task("GET", "run-state"),
+    claim("agent-1", lease_ttl_ms=60_000, wait_ms=0),
+    Step(
+        "POST",
+        "/leases/{lease_id}/heartbeat",
+        "/leases/{lease}/heartbeat",
+        {},
+        token_of="token",  # noqa: S106  # a name
+    ),
+    on_run("events", {"kind": "progress", "data": {"percent": 40}}),
+    on_run("gates", {"gate": "tests", "status": "pass", "evidence": {"passed": 212}}),
+    Step(
+        "POST",
+        "/artifacts",
+        "/artifacts",
+        {"task_id": "{task}", "run_id": "{run}", "kind": "patch", "uri": "s3://work/1.diff"},
+    ),
+    Step("GET", "/artifacts", "/artifacts?run_id={run}"),
+    Step("POST", "/v1/traces", "/v1/traces", SPANS),
+    Step("POST", "/otlp/v1/traces", "/otlp/v1/traces", SPANS),
+    Step("GET", "/traces", "/traces?run_id={run}&limit=1"),
+    on_run(
+        "transition",
+        {"trigger": "submit", "expected_stage": "coding", "usage": {"tokens": 1200}},
+    ),
+    Step("GET", "/runs/{run_id}", "/runs/{run}"),
+    Step("GET", "/runs/{run_id}/events", "/runs/{run}/events"),
+    Step("GET", "/runs/{run_id}/gates", "/runs/{run}/gates"),
+    on_task("GET", ""),
+    on_task("GET", "runs"),
+    on_task("GET", "events"),
+    Step(
+        "DELETE",
+        "/tasks/{task_id}/dependencies/{depends_on_task_id}",
+        "/tasks/{second}/dependencies/{task}",
+    ),
+    Step(
+        "DELETE",
+        "/tasks/{task_id}/assignments/{agent_id}",
+        "/tasks/{task}/assignments/agent-1",
+    ),
+    claim("agent-2", "2"),
+    on_run("release", {"reason": "wrong machine"}, "2"),
+    claim("agent-2", "3"),
+    on_run("fail", {"error": "tests do not compile"}, "3"),
+    on_task("POST", "cancel", {"reason": "not wanted"}, "second"),
+    on_task("POST", "requeue", {}, "second"),
+    Step(
+        "POST",
+        "/tasks/bulk",
+        "/tasks/bulk",
+        {
+            "tasks": [
+                {"pipeline_id": "{pipeline}", "title": "A", "description": "", "ref": "a"},
+                {
+                    "pipeline_id": "{pipeline}",
+                    "title": "B",
+                    "description": "",
+                    "depends_on_refs": ["a"],
+                },
+            ]
+        },
+    ),
+    Step("GET", "/tasks", "/tasks?stage=review&limit=1"),
+    Step(
+        "PUT",
+        "/store/{namespace}/{key}",
+        "/store/team%20alpha/style",
+        {"value": {"tone": "short sentences"}},
+    ),
+    Step("GET", "/store/{namespace}/{key}", "/store/team%20alpha/style"),
+    Step("GET", "/store/{namespace}", "/store/team%20alpha?prefix=st"),
+    Step("GET", "/store/search", "/store/search?q=sentences"),
+    Step("DELETE", "/store/{namespace}/{key}", "/store/team%20alpha/style"),
+    Step("DELETE", "/store/{namespace}", "/store/team%20alpha"),
+    Step("GET", "/ops/queue", "/ops/queue"),
+    Step("GET", "/changes", "/changes?kind=task.claimed&limit=1"),
+    Step("GET", "/health", "/health"),
+    Step("GET", "/ready", "/ready"),
+    Step("GET", "/metrics", "/metrics"),
+    Step("GET", "/openapi.json", "/openapi.json"),
+    Step("GET", "/.well-known/openapi.json", "/.well-known/openapi.json"),
+    Step("GET", "/docs", "/docs"),
+]
+
+
+def call(app: Application, step: Step, kept: dict[str, str]) -> tuple[str, bytes, str, str]:
+    """Run one step; return status, answer, target and body as they were sent."""
+    target = _filled(step.target, kept)
+    body = "" if step.body is None else _filled(json.dumps(step.body), kept)
+    path, _, query = target.partition("?")
+    environ = {
+        "REQUEST_METHOD": step.method,
+        "RAW_URI": target,
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "7700",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body.encode()),
+        "wsgi.errors": sys.stderr,
+        "CONTENT_LENGTH": str(len(body.encode())),
+        "CONTENT_TYPE": "application/json",
+    }
+    if step.token_of:
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {kept[step.token_of]}"
+    statuses: list[str] = []
+    answer = b"".join(app(environ, lambda status, *_: statuses.append(status)))
+    if not statuses[0].startswith("2"):
+        raise SystemExit(f"{step.method} {target}: {statuses[0]} {answer.decode()}")
+    for name, place in step.keep.items():
+        found = json.loads(answer)
+        for key in place.split("."):
+            found = found[key]
+        kept[name] = found
+    return statuses[0], answer, target, body
+
+
+def _filled(text: str, kept: dict[str, str]) -> str:
+    return _FIELD.sub(lambda found: kept.get(found[1], found[0]), text)
