@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from webtest import TestApp
+from webtest import TestApp, TestRequest
 
-from tests.factories import Factory
+from tests.factories import EPOCH_MS, Factory
 from tickets.app import Application
 from tickets.config import Settings
 from tickets.db.database import Database
@@ -17,7 +18,7 @@ from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
 from tickets.db.wakeups import Wakeups
 
-EPOCH_MS = 1_700_000_000_000
+API_TOKEN = "the-api-token"
 
 
 class FrozenClock:
@@ -35,16 +36,24 @@ class FrozenClock:
         self._now_ms += ms
 
 
-class Client(TestApp):
-    """A WebTest client that sends the target as written, as a real server sees it."""
+class Request(TestRequest):
+    """A request that keeps its target as written in RAW_URI, as gunicorn does.
 
-    def do_request(self, req: Any, *args: Any, **kwargs: Any) -> Any:
-        """Set RAW_URI, which gunicorn sets and WebTest does not."""
-        query = req.environ.get("QUERY_STRING", "")
-        raw = req.environ.pop("tests.raw_path", None) or req.environ.get("tests.target")
-        if raw is not None:
-            req.environ["RAW_URI"] = raw + (f"?{query}" if query else "")
-        return super().do_request(req, *args, **kwargs)
+    ``tests.raw_path`` in its environment takes the place of a target that is no text.
+    """
+
+    @classmethod
+    def blank(cls, path: str, *args: Any, **kwargs: Any) -> Any:
+        """Make a request for a target."""
+        request = super().blank(path, *args, **kwargs)
+        request.environ["RAW_URI"] = request.environ.pop("tests.raw_path", path)
+        return request
+
+
+class Client(TestApp):
+    """A WebTest client whose server sees the target as written."""
+
+    RequestClass = Request
 
 
 @pytest.fixture
@@ -81,3 +90,20 @@ def client(app: Application) -> Client:
 @pytest.fixture
 def make(client: Client) -> Factory:
     return Factory(client)
+
+
+@pytest.fixture
+def serve(db: Database, settings: Settings, clock: FrozenClock) -> Callable[..., Client]:
+    """Return a function that serves the same database with other settings."""
+
+    def with_settings(**changed: Any) -> Client:
+        chosen = replace(settings, **changed)
+        return Client(Application(db, chosen, clock, random_unit=lambda: 0.5))
+
+    return with_settings
+
+
+@pytest.fixture
+def secured(serve: Callable[..., Client]) -> Client:
+    """Return a client of a server that wants API_TOKEN, which this client does not send."""
+    return serve(api_token=API_TOKEN)

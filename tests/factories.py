@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import ANY
 from uuid import uuid4
 
 Json = dict[str, Any]
+
+EPOCH_MS = 1_700_000_000_000
+NEVER_MS = 9_223_372_036_854_775_000
 
 REVIEW: Json = {
     "initial": "coding",
@@ -26,6 +30,46 @@ SIMPLE: Json = {
     "states": {"todo": {"agent_role": "coder"}, "done": {"terminal": True}},
     "transitions": [{"from": "todo", "to": "done", "trigger": "complete"}],
 }
+
+
+def refused(code: str, details: Any = None) -> Json:
+    """Return the body of a refusal; the message is for people and may be any text."""
+    shown = {"code": code, "message": ANY}
+    return {"error": shown if details is None else {**shown, "details": details}}
+
+
+def field_refused(field: str, problem: Any = ANY) -> Json:
+    """Return the body that refuses one field."""
+    return refused("invalid_request", [{"field": field, "problem": problem}])
+
+
+def task_document(task_id: str, pipeline_id: str, **changed: Any) -> Json:
+    """Return a task of SIMPLE as it is answered when new, but for what changed."""
+    return {
+        "id": task_id,
+        "pipeline_id": pipeline_id,
+        "stage": "todo",
+        "title": "Title",
+        "description": "Description",
+        "priority": 0,
+        "metadata": {},
+        "task_version": 1,
+        "next_eligible_at_ms": 0,
+        "max_attempts": None,
+        "retry_delay_ms": 0,
+        "dead_letter_stage": None,
+        "dead_letter_reason": None,
+        "created_at_ms": EPOCH_MS,
+        "updated_at_ms": EPOCH_MS,
+        "failed_attempts": 0,
+        "retry_backoff": None,
+        **changed,
+    }
+
+
+def run_document(claim: Json, **changed: Any) -> Json:
+    """Return the run of a claim as it is answered while it runs, but for what changed."""
+    return {**claim["run"], **changed}
 
 
 def bearer(token: str) -> dict[str, str]:

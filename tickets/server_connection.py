@@ -21,6 +21,9 @@ REQUEST_MIN_BYTES_PER_S = 16 << 10
 # One answer must be taken by the client within this.
 SEND_TIMEOUT_S = 60.0
 READ_BYTES = 64 << 10
+# As gunicorn's own reader asks the socket for.
+PIECE_MIN_BYTES = 8 << 10
+PIECE_MAX_BYTES = 1 << 20
 
 _REFUSALS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.LimitRequestLine, 414, "uri_too_long", "The request line is too long"),
@@ -78,13 +81,19 @@ class _Unreader(SocketUnreader):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection.sock)
         self._connection = connection
+        self._taken = memoryview(b"")
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         inbox = self._connection.inbox
         if inbox.flaw is not None:
             raise errors.InvalidHeader(inbox.flaw)
         if len(inbox):
-            return inbox.take()
+            self._taken = memoryview(inbox.take())
+        if self._taken:
+            # In pieces: the reader of chunks copies what is left of a piece for each chunk.
+            size = max(PIECE_MIN_BYTES, min(size_hint or 0, PIECE_MAX_BYTES))
+            piece, self._taken = bytes(self._taken[:size]), self._taken[size:]
+            return piece
         left_s = self._connection.deadline - time.monotonic()
         if left_s <= 0:
             raise RequestTimeout
@@ -98,6 +107,12 @@ class _Unreader(SocketUnreader):
         self._connection.received(len(data))
         return data
 
+    def take_buffered(self) -> bytes:
+        """Return what was received beyond the present request."""
+        left, self._taken = bytes(self._taken), memoryview(b"")
+        buffered: bytes = super().take_buffered()
+        return buffered + left
+
 
 class _OversizedBody(io.RawIOBase):
     """A body that will be refused: what was read of it, then the rest, then silence.
@@ -105,11 +120,11 @@ class _OversizedBody(io.RawIOBase):
     The application drains it to be able to answer; a client that stops sending ends it.
     """
 
-    def __init__(self, start: bytes, rest: Any) -> None:
+    def __init__(self, start: bytes, rest: Any, *, is_coming: bool = True) -> None:
         super().__init__()
         self._start = io.BytesIO(start)
         self._rest = rest
-        self.failed = False
+        self.failed = not is_coming
 
     def readable(self) -> bool:
         return True
@@ -135,7 +150,9 @@ def read_body(request: Any, max_body_bytes: int) -> Any:
     lengths = [value for name, value in request.headers if name == "CONTENT-LENGTH"]
     expected = int(lengths[0]) if lengths else None
     if expected is not None and expected > max_body_bytes:
-        return _OversizedBody(b"", request.body)
+        # A client that was to be told to go on has not begun, and need not.
+        is_coming = not request._expected_100_continue
+        return _OversizedBody(b"", request.body, is_coming=is_coming)
     data = request.body.read(max_body_bytes + 1)
     if expected is not None and len(data) < expected:
         raise errors.NoMoreData(data[:80])

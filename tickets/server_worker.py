@@ -233,13 +233,13 @@ class Worker(ThreadWorker):
         try:
             conn.sock.settimeout(SEND_TIMEOUT_S)
             request = next(conn.parser)
-            # 100 was sent while the body was awaited; a body that is not awaited gets none.
-            request._expected_100_continue = False
             closes = request.should_close
             # Asked when the answer is sent: a long poll that ends because the worker stops
             # tells its client that the connection ends too.
             request.should_close = lambda: not self.alive or closes()
             framed, request.body = request.body, read_body(request, self.max_body_bytes)
+            # 100 was sent while the body was awaited; one that is refused gets none.
+            request._expected_100_continue = False
             keep = bool(self.handle_request(request, conn))
             failed = getattr(request.body, "failed", False)
             request.body = framed

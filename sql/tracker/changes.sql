@@ -26,26 +26,6 @@ SELECT id, ts_ms, kind, task_id, run_id, data_json
  ORDER BY id
  LIMIT :limit;
 
--- name: page_by_task :many
--- uses: idx_changes_task
-SELECT id, ts_ms, kind, task_id, run_id, data_json
-  FROM changes
- WHERE task_id = :task_id
-   AND id > :after_id
- ORDER BY id
- LIMIT :limit;
-
--- name: page_by_task_kind :many
--- uses: idx_changes_task
--- The changes of one task are few; the kind is looked at row by row.
-SELECT id, ts_ms, kind, task_id, run_id, data_json
-  FROM changes
- WHERE task_id = :task_id
-   AND kind = :kind
-   AND id > :after_id
- ORDER BY id
- LIMIT :limit;
-
 -- name: newest_id :value
 -- uses: primary key
 SELECT COALESCE(MAX(id), 0)

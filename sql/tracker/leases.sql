@@ -13,13 +13,13 @@ VALUES (:id, :run_id, :task_id, :agent_id, :agent_role, :token_hash, :ttl_ms,
         :now_ms, :expires_at_ms, 'active');
 
 -- name: get :one
--- uses: sqlite_autoindex_leases_1
+-- uses: sqlite_autoindex_leases_2
 SELECT id, run_id, task_id, token_hash, ttl_ms, expires_at_ms, status AS lease_status
   FROM leases
  WHERE id = :lease_id;
 
 -- name: of_run :one
--- uses: sqlite_autoindex_leases_2, sqlite_autoindex_runs_1
+-- uses: primary key, sqlite_autoindex_runs_1
 SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
        l.status AS lease_status, r.status AS run_status
   FROM leases AS l
@@ -27,15 +27,28 @@ SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
  WHERE l.run_id = :run_id;
 
 -- name: active_of_task :one
--- uses: idx_leases_task
-SELECT id, run_id, task_id, agent_id, token_hash, ttl_ms, expires_at_ms,
-       status AS lease_status
-  FROM leases
- WHERE task_id = :task_id
-   AND status = 'active';
+-- uses: idx_runs_one_running, primary key
+SELECT l.id, l.run_id, l.task_id, l.agent_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
+       l.status AS lease_status
+  FROM runs AS r
+  JOIN leases AS l ON l.run_id = r.id
+ WHERE r.task_id = :task_id
+   AND r.status = 'running'
+   AND l.status = 'active';
+
+-- name: live_in_stage :value
+-- uses: idx_leases_active, sqlite_autoindex_tasks_1
+-- How many tasks now in a stage of this name are held, whoever holds them: a walk over the
+-- live leases, which are as many as there are agents at work.
+SELECT COUNT(*)
+  FROM leases AS l
+  JOIN tasks AS t ON t.id = l.task_id
+ WHERE l.status = 'active'
+   AND l.expires_at_ms > :now_ms
+   AND t.stage = :stage;
 
 -- name: extend :one
--- uses: sqlite_autoindex_leases_1
+-- uses: sqlite_autoindex_leases_2
 -- Repeats the guard that the caller checked, so that a lease which is over is not revived.
 UPDATE leases
    SET expires_at_ms = :expires_at_ms,
@@ -47,7 +60,7 @@ UPDATE leases
 RETURNING expires_at_ms;
 
 -- name: renew_token :one
--- uses: sqlite_autoindex_leases_1
+-- uses: sqlite_autoindex_leases_2
 -- For a repeated claim: the token that was never stored is replaced by a fresh one.
 UPDATE leases
    SET token_hash = :token_hash
@@ -57,18 +70,18 @@ UPDATE leases
 RETURNING expires_at_ms;
 
 -- name: remove :run
--- uses: sqlite_autoindex_leases_2
+-- uses: primary key
 DELETE FROM leases
  WHERE run_id = :run_id;
 
 -- name: revoke :run
--- uses: sqlite_autoindex_leases_2
+-- uses: primary key
 UPDATE leases
    SET status = 'revoked'
  WHERE run_id = :run_id;
 
 -- name: expire :run
--- uses: sqlite_autoindex_leases_1
+-- uses: sqlite_autoindex_leases_2
 UPDATE leases
    SET status = 'expired'
  WHERE id = :lease_id
@@ -120,9 +133,10 @@ SELECT COUNT(*)
    AND expires_at_ms > :now_ms;
 
 -- name: next_moment_ms :value
--- uses: idx_tasks_delayed_role, idx_leases_active_role
--- The next instant at which a task may become claimable for this role and agent by itself:
--- a delay is over, or a lease runs out.
+-- uses: idx_tasks_delayed_role, idx_leases_active
+-- The next instant at which a task may become claimable for this role and agent by itself: a
+-- delay is over, or a lease runs out. Of the leases the next :lease_limit of all roles are
+-- looked at; what comes later is not known.
 SELECT MIN(moment_ms)
   FROM (SELECT MIN(next_eligible_at_ms) AS moment_ms
           FROM tasks
@@ -136,7 +150,10 @@ SELECT MIN(moment_ms)
            AND claim_assignee = :agent_id
            AND is_delayed = 1 AND is_dead = 0
          UNION ALL
-        SELECT MIN(expires_at_ms)
-          FROM leases
-         WHERE agent_role = :agent_role
-           AND status = 'active') AS moments;
+        SELECT MIN(next.expires_at_ms)
+          FROM (SELECT agent_role, expires_at_ms
+                  FROM leases
+                 WHERE status = 'active'
+                 ORDER BY expires_at_ms
+                 LIMIT :lease_limit) AS next
+         WHERE next.agent_role = :agent_role) AS moments;

@@ -50,3 +50,15 @@ SELECT DISTINCT agent_role
   FROM pipeline_stages
  WHERE agent_role IS NOT NULL
  ORDER BY agent_role;
+
+-- name: with_stage :many
+-- uses: idx_pipeline_stages_stage
+SELECT pipeline_id
+  FROM pipeline_stages
+ WHERE stage = :stage;
+
+-- name: stages_of :many
+-- uses: primary key
+SELECT stage
+  FROM pipeline_stages
+ WHERE pipeline_id = :pipeline_id;

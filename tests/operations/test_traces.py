@@ -214,9 +214,7 @@ def test_every_combination_of_filters_holds_for_each_span(traces: TraceOperation
 
 
 # D-01
-@pytest.mark.parametrize(
-    "query", [{}, {"trace_id": "t1"}, {"run_id": "r1"}, {"task_id": "k1"}]
-)
+@pytest.mark.parametrize("query", [{}, {"trace_id": "t1"}, {"run_id": "r1"}, {"task_id": "k1"}])
 def test_a_walk_over_pages_meets_every_span_once(
     traces: TraceOperations, query: dict[str, str]
 ) -> None:

@@ -160,13 +160,33 @@ def test_a_client_that_expects_100_gets_it_before_it_sends_the_body(server: Serv
 # D-25
 def test_a_body_that_is_too_large_is_not_asked_for(server: Server) -> None:
     status, _, body = server.exchange(
-        b"POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n"
-        b"Content-Length: 100001\r\n\r\n" + b"x" * 100_001
+        b"POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 100001\r\n\r\n"
     )
 
     # The application decides what to answer, from the length alone.
     assert status == 200
-    assert json.loads(body)["path"] == "/"
+    assert json.loads(body)["bytes"] == 0
+
+
+# D-25
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_body_that_is_too_large_is_drained_so_that_the_answer_is_read(
+    server: Server, framing: str
+) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: t\r\n"
+    size = 20 * MAX_BODY_BYTES
+    if framing == "length":
+        body = b"Content-Length: %d\r\n\r\n%s" % (size, b"x" * size)
+    else:
+        chunk = b"64\r\n%s\r\n" % (b"x" * 100)
+        body = b"Transfer-Encoding: chunked\r\n\r\n%s0\r\n\r\n" % (chunk * (size // 100))
+
+    with server.connect() as client:
+        client.sendall(head + body)
+        status, _, answer = read_answer(client)
+        assert (status, json.loads(answer)["bytes"]) == (200, size)
+        client.sendall(b"GET /next HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert json.loads(read_answer(client)[2])["path"] == "/next"
 
 
 # D-27

@@ -19,6 +19,7 @@ CREATE TABLE pipeline_stages (
     PRIMARY KEY (pipeline_id, stage)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX idx_pipeline_stages_stage ON pipeline_stages (stage);
 CREATE INDEX idx_pipeline_stages_role ON pipeline_stages (agent_role, stage);
 
 CREATE TABLE tasks (
@@ -56,23 +57,14 @@ CREATE TABLE tasks (
 
 -- In the order of the claim, holding claimable tasks only: a claim reads its first entry.
 CREATE INDEX idx_tasks_claim
-    ON tasks (claim_role, claim_assignee, priority DESC, created_at_ms, seq)
- WHERE is_dead = 0 AND is_delayed = 0 AND is_leased = 0 AND open_dependency_count = 0
-   AND claim_role IS NOT NULL;
-
--- The same by stage, for claims that bring a limit per stage.
-CREATE INDEX idx_tasks_claim_stage
-    ON tasks (claim_role, stage, claim_assignee, priority DESC, created_at_ms, seq)
+    ON tasks (claim_role, claim_assignee, priority DESC, created_at_ms, seq, stage)
  WHERE is_dead = 0 AND is_delayed = 0 AND is_leased = 0 AND open_dependency_count = 0
    AND claim_role IS NOT NULL;
 
 CREATE INDEX idx_tasks_delayed ON tasks (next_eligible_at_ms) WHERE is_delayed = 1 AND is_dead = 0;
 CREATE INDEX idx_tasks_delayed_role
     ON tasks (claim_role, claim_assignee, next_eligible_at_ms) WHERE is_delayed = 1 AND is_dead = 0;
-CREATE INDEX idx_tasks_leased ON tasks (stage) WHERE is_leased = 1;
 CREATE INDEX idx_tasks_created ON tasks (created_at_ms, seq);
-CREATE INDEX idx_tasks_stage_created ON tasks (stage, created_at_ms, seq);
-CREATE INDEX idx_tasks_pipeline_created ON tasks (pipeline_id, created_at_ms, seq);
 CREATE INDEX idx_tasks_pipeline_stage_created ON tasks (pipeline_id, stage, created_at_ms, seq);
 
 CREATE TABLE runs (
@@ -95,8 +87,8 @@ CREATE TABLE runs (
 CREATE UNIQUE INDEX idx_runs_one_running ON runs (task_id) WHERE status = 'running';
 
 CREATE TABLE leases (
-    id                TEXT    NOT NULL PRIMARY KEY,
-    run_id            TEXT    NOT NULL UNIQUE REFERENCES runs (id) ON DELETE CASCADE,
+    run_id            TEXT    NOT NULL PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    id                TEXT    NOT NULL UNIQUE,
     task_id           TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
     agent_id          TEXT    NOT NULL,
     agent_role        TEXT    NOT NULL,
@@ -106,11 +98,9 @@ CREATE TABLE leases (
     expires_at_ms     INTEGER NOT NULL,
     last_heartbeat_ms INTEGER,
     status            TEXT    NOT NULL CHECK (status IN ('active', 'expired', 'revoked'))
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idx_leases_active ON leases (expires_at_ms) WHERE status = 'active';
-CREATE INDEX idx_leases_active_role ON leases (agent_role, expires_at_ms) WHERE status = 'active';
-CREATE INDEX idx_leases_task ON leases (task_id);
 
 CREATE TABLE events (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -189,7 +179,6 @@ CREATE TABLE changes (
 ) STRICT;
 
 CREATE INDEX idx_changes_kind ON changes (kind, id);
-CREATE INDEX idx_changes_task ON changes (task_id, id);
 
 -- Single facts about the database itself, such as how far the change feed was pruned.
 CREATE TABLE marks (

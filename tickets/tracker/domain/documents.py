@@ -285,7 +285,6 @@ class ChangesQuery(Document, frozen=True):
 
     after: str | None = None
     kind: str | None = None
-    task_id: str | None = None
     wait_ms: WaitMs = 0
     limit: Limit = 100
 

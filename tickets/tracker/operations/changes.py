@@ -53,17 +53,6 @@ class ChangeOperations:
 
 
 def _page(tx: Transaction, query: ChangesQuery, *, after_id: int, limit: int) -> list[Row]:
-    kind, task_id = query.kind, query.task_id
-    if task_id is not None and kind is not None:
-        return tx.many(
-            "changes.page_by_task_kind",
-            task_id=task_id,
-            kind=kind,
-            after_id=after_id,
-            limit=limit,
-        )
-    if task_id is not None:
-        return tx.many("changes.page_by_task", task_id=task_id, after_id=after_id, limit=limit)
-    if kind is not None:
-        return tx.many("changes.page_by_kind", kind=kind, after_id=after_id, limit=limit)
+    if query.kind is not None:
+        return tx.many("changes.page_by_kind", kind=query.kind, after_id=after_id, limit=limit)
     return tx.many("changes.page", after_id=after_id, limit=limit)

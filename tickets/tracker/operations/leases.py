@@ -18,6 +18,8 @@ from tickets.tracker.operations.readiness import Readiness
 
 # A lost heartbeat makes some clients kill a working agent, so it waits longest for the lock.
 HEARTBEAT_PATIENCE_MS = 30_000
+# An empty claim looks so far ahead among the leases of all roles for one of its own.
+LEASES_LOOKED_AT = 50
 
 
 class LeaseOperations:
@@ -58,7 +60,10 @@ class LeaseOperations:
             )
             return [self._grant(tx, row["seq"], request, now_ms=now_ms) for row in found]
         claims: list[Claim] = []
-        while len(claims) < wanted and (seq := _best_within(tx, request, limits)) is not None:
+        while (
+            len(claims) < wanted
+            and (seq := _best_within(tx, request, limits, now_ms=now_ms)) is not None
+        ):
             claims.append(self._grant(tx, seq, request, now_ms=now_ms))
         return claims
 
@@ -128,6 +133,7 @@ class LeaseOperations:
                 "leases.next_moment_ms",
                 agent_role=request.agent_role,
                 agent_id=request.agent_id,
+                lease_limit=LEASES_LOOKED_AT,
             )
         return None if moment_ms is None else max(0, moment_ms - self._clock.now_ms())
 
@@ -193,14 +199,14 @@ def _stage_limits(request: ClaimRequest) -> dict[str, int]:
 
 
 def _best_within(
-    tx: Transaction, request: ClaimRequest, limits: Mapping[str, int]
+    tx: Transaction, request: ClaimRequest, limits: Mapping[str, int], *, now_ms: int
 ) -> int | None:
     """Return the best task in a stage whose limit is not reached, or None."""
     heads: list[Row] = []
     for row in tx.many("pipelines.stages_of_role", agent_role=request.agent_role):
         stage = row["stage"]
         if stage in limits and limits[stage] <= tx.value(
-            "tasks.live_leases_in_stage", stage=stage
+            "leases.live_in_stage", stage=stage, now_ms=now_ms
         ):
             continue
         heads += tx.many(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -228,16 +230,29 @@ class _at_index:  # noqa: N801  # reads as a clause: with _at_index(3)
 
 
 def _page(tx: Transaction, query: TaskQuery, **position: int) -> list[Row]:
+    """Return the next rows; a list by pipeline or by stage is merged from its few parts.
+
+    An index of their own for these two would cost every stage change two pages more.
+    """
     stage, pipeline_id = query.stage, query.pipeline_id
-    if pipeline_id is not None and stage is not None:
-        return tx.many(
-            "tasks.page_by_pipeline_stage", pipeline_id=pipeline_id, stage=stage, **position
-        )
-    if pipeline_id is not None:
-        return tx.many("tasks.page_by_pipeline", pipeline_id=pipeline_id, **position)
-    if stage is not None:
-        return tx.many("tasks.page_by_stage", stage=stage, **position)
-    return tx.many("tasks.page", **position)
+    if stage is None and pipeline_id is None:
+        return tx.many("tasks.page", **position)
+    if stage is not None and pipeline_id is not None:
+        parts = [(pipeline_id, stage)]
+    elif stage is not None:
+        found = tx.many("pipelines.with_stage", stage=stage)
+        parts = [(row["pipeline_id"], stage) for row in found]
+    else:
+        found = tx.many("pipelines.stages_of", pipeline_id=pipeline_id)
+        parts = [(str(pipeline_id), row["stage"]) for row in found]
+    merged = heapq.merge(
+        *(
+            tx.many("tasks.page_by_pipeline_stage", pipeline_id=id_, stage=name, **position)
+            for id_, name in parts
+        ),
+        key=lambda row: (row["created_at_ms"], row["seq"]),
+    )
+    return list(itertools.islice(merged, position["limit"]))
 
 
 def _sibling(by_ref: dict[str, str], ref: str) -> str:

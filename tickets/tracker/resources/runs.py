@@ -105,7 +105,9 @@ class RunRelease:
         errors=(NotFound, Conflict, LeaseExpired),
         access=Access.LEASE,
     )
-    def on_post(self, req: Request, _resp: Response, run_id: str, document: OptionalReason) -> Outcome:
+    def on_post(
+        self, req: Request, _resp: Response, run_id: str, document: OptionalReason
+    ) -> Outcome:
         """``POST /runs/{run_id}/release`` → 200 ``{"status": "released"}``."""
         holder = req.context.caller.holder
         return self.runs.release(run_id, reason=document.reason, holder=holder)
