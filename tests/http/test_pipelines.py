@@ -115,7 +115,7 @@ def test_a_name_is_measured_in_bytes(client: Client) -> None:
         "/pipelines", {"name": "é" * 256 + "e", "definition": SIMPLE}, status=400
     )
 
-    assert response.json["error"]["code"] == "invalid_request"
+    assert response.json == field_refused("name")
 
 
 @pytest.mark.parametrize(

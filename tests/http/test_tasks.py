@@ -159,8 +159,10 @@ def test_assigned_by_alone_assigns_nobody(client: Client, body: Json) -> None:
         # D-22: an unknown stage would never be reached
         ({"retry_policy": {"dead_letter_stage": "x"}}, "retry_policy.dead_letter_stage"),
         ({"dependencies": "x"}, "dependencies"),
-        ({"dependencies": [5]}, "dependencies[...]"),
+        ({"dependencies": [5]}, "dependencies[0]"),
         ({"assigned_agent_id": "a" * 513}, "assigned_agent_id"),
+        ({"assigned_agent_id": "é" * 257}, "assigned_agent_id"),
+        ({"assigned_by": "a" * 513}, "assigned_by"),
     ],
 )
 # D-20: a refusal names the field

@@ -46,11 +46,11 @@ def post(
     *,
     path: str = "/v1/traces",
     status: int = 200,
-    **headers: str,
+    headers: dict[str, str] | None = None,
 ) -> Any:
     environ = {"CONTENT_TYPE": content_type} if content_type is not None else {}
     return client.request(
-        path, method="POST", body=body, environ=environ, headers=headers, status=status
+        path, method="POST", body=body, environ=environ, headers=headers or {}, status=status
     ).json
 
 
@@ -193,7 +193,7 @@ def test_a_bad_json_export_stores_nothing(client: Client, body: bytes, code: str
     ],
 )
 def test_a_compressed_export_is_read(client: Client, encoding: str, encoded: bytes) -> None:
-    answer = post(client, encoded, **{"Content-Encoding": encoding})
+    answer = post(client, encoded, headers={"Content-Encoding": encoding})
 
     assert answer == {"batch_id": 1, "accepted_spans": 1, "stored": "json"}
 
@@ -213,7 +213,7 @@ def test_a_compressed_export_is_read(client: Client, encoding: str, encoded: byt
 def test_what_is_not_encoded_as_it_says_is_refused(
     client: Client, encoding: str, body: bytes
 ) -> None:
-    refused = post(client, body, status=400, **{"Content-Encoding": encoding})
+    refused = post(client, body, status=400, headers={"Content-Encoding": encoding})
 
     assert refused["error"]["details"][0]["field"] == "Content-Encoding"
 
@@ -222,19 +222,19 @@ def test_what_is_not_encoded_as_it_says_is_refused(
 def test_a_body_is_limited_before_and_after_decoding(client: Client) -> None:
     padding = MAX_BODY_BYTES - len(b'{"x":""}')
     fits = b'{"x":"' + b"x" * padding + b'"}'
-    post(client, gzip.compress(fits), **{"Content-Encoding": "gzip"})
+    post(client, gzip.compress(fits), headers={"Content-Encoding": "gzip"})
     post(client, fits)
 
     bomb = gzip.compress(b" " + fits)
     assert len(bomb) < 1000
     for body, headers in ((bomb, {"Content-Encoding": "gzip"}), (b" " + fits, {})):
-        refused = post(client, body, status=413, **headers)
+        refused = post(client, body, status=413, headers=headers)
         assert refused["error"]["code"] == "payload_too_large"
 
 
 def test_a_repeated_export_with_one_key_is_one_batch(client: Client) -> None:
     for _ in range(2):
-        answer = post(client, export(SPAN), **{"Idempotency-Key": "once"})
+        answer = post(client, export(SPAN), headers={"Idempotency-Key": "once"})
         assert answer["batch_id"] == 1
 
     assert len(spans(client)) == 1

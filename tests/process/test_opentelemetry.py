@@ -114,7 +114,7 @@ def test_a_span_of_the_sdk_arrives_whole(server: Server, name: str, path: str) -
 def test_an_exporter_with_a_wrong_token_is_told_so(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    exporter = ProtobufExporter(
+    exporter: SpanExporter = ProtobufExporter(
         f"http://{server.host}:{server.port}/v1/traces",
         headers={"Authorization": "Bearer wrong"},
     )

@@ -25,6 +25,8 @@ _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _FLOAT_FOR_INT = re.compile(r"Expected `int(?: \| null)?`, got `float`(?: - at `\$(.*)`)?$")
 _PROBLEM = re.compile(r"(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+# What the rules of a document itself say of one of its fields.
+_ABOUT_FIELD = re.compile(r"`(\w+)` (.*)")
 
 
 def read_body(req: Request, *, limit_bytes: int) -> bytes:
@@ -173,6 +175,9 @@ def _refusal(text: str) -> Invalid:
     missing = _MISSING.fullmatch(problem)
     if missing is not None:
         return Invalid.field(f"{field}.{missing[1]}".lstrip("."), "is required")
+    about = _ABOUT_FIELD.fullmatch(problem)
+    if about is not None:
+        return Invalid.field(f"{field}.{about[1]}".lstrip("."), about[2])
     return Invalid.field(field or "body", problem)
 
 

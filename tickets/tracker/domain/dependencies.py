@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 def find_cycle(
@@ -40,3 +40,33 @@ def _way_to(task_id: str, reached_from: dict[str, str | None]) -> tuple[str, ...
         way.append(step)
         step = reached_from[step]
     return tuple(reversed(way))
+
+
+def find_cycles(
+    edges_of: Callable[[str], Iterable[str]], starts: Iterable[str]
+) -> Iterator[tuple[str, ...]]:
+    """Yield circles among the tasks that can be reached from ``starts``.
+
+    Every task on a circle is on one that is yielded, but for circles that share tasks with
+    another; taking an edge of each away and asking again finds those. Each circle begins
+    and ends with the same id. ``edges_of`` is asked once for each task.
+    """
+    seen: set[str] = set()
+    for start in starts:
+        if start in seen:
+            continue
+        seen.add(start)
+        way = {start: None}
+        waiting = [iter(edges_of(start))]
+        while waiting:
+            neighbour = next(waiting[-1], None)
+            if neighbour is None:
+                waiting.pop()
+                way.popitem()
+            elif neighbour in way:
+                ids = list(way)
+                yield (*ids[ids.index(neighbour) :], neighbour)
+            elif neighbour not in seen:
+                seen.add(neighbour)
+                way[neighbour] = None
+                waiting.append(iter(edges_of(neighbour)))

@@ -40,7 +40,7 @@ def check_bytes(**names: str | None) -> None:
     """
     for field, value in names.items():
         if value is not None and len(value.encode()) > MAX_NAME_BYTES:
-            raise ValueError(f"{field} is longer than {MAX_NAME_BYTES} bytes")
+            raise ValueError(f"`{field}` is longer than {MAX_NAME_BYTES} bytes")
 
 
 class Document(Struct, frozen=True):
@@ -147,7 +147,7 @@ class RunState(Document, frozen=True):
     def __post_init__(self) -> None:
         check_bytes(run_id=self.run_id)
         if self.run_id is None and self.workflow_state is not None:
-            raise ValueError("workflow_state is kept with a run_id only")
+            raise ValueError("`workflow_state` is kept with a run_id only")
 
 
 class NewDependency(Document, frozen=True):

@@ -311,7 +311,10 @@ class Queue(Record, frozen=True):
 
 
 class Entry(Record, frozen=True):
-    """A key-value entry; ``version`` counts its writes and is its ETag."""
+    """A key-value entry; ``version`` rises by one with every write and is its ETag.
+
+    An entry that was deleted and is created again starts above every version it ever had.
+    """
 
     namespace: str
     key: str
@@ -329,7 +332,7 @@ class PartialSuccess(Record, frozen=True):
 
 
 class TracesStored(Record, frozen=True):
-    """The answer to a JSON or unreadable trace export."""
+    """The answer to a trace export; ``partialSuccess`` where something was not stored."""
 
     batch_id: int
     accepted_spans: int

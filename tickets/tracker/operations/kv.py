@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import re
 from collections.abc import Iterator
 
 from tickets.clock import Clock
 from tickets.db.database import Database, Row, Transaction
 from tickets.errors import (
     Invalid,
-    InvalidCursor,
     MissingParam,
     NotFound,
     ReservedNamespace,
@@ -23,6 +19,7 @@ from tickets.tracker.domain.documents import (
     EntriesQuery,
     SearchQuery,
 )
+from tickets.tracker.domain.keys import cursor_after, key_range, parse_key_cursor
 from tickets.tracker.domain.records import Entry, Json
 from tickets.tracker.domain.search import (
     fold,
@@ -44,8 +41,6 @@ FIRST_CANDIDATES = 256
 MAX_CANDIDATES = 65_536
 # Entries that one transaction of a rebuild indexes.
 REBUILD_STEP_ROWS = 200
-
-_CURSOR = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class KvOperations:
@@ -152,7 +147,8 @@ class KvOperations:
         """
         check_names(namespace)
         limit = query.limit if query.limit is not None else MAX_INT64 - 1
-        from_key, end_key = _key_range(query)
+        after_key = None if query.cursor is None else parse_key_cursor(query.cursor)
+        from_key, end_key = key_range(query.prefix or "", after_key)
         with self._db.read() as tx:
             if end_key is None:
                 rows = tx.many(
@@ -167,7 +163,7 @@ class KvOperations:
                     limit=limit + 1,
                 )
         items = [_entry(row) for row in rows[:limit]]
-        return items, _cursor(items[-1].key) if len(rows) > limit else None
+        return items, cursor_after(items[-1].key) if len(rows) > limit else None
 
     def search(self, query: SearchQuery) -> list[Entry]:
         """Return the entries that hold every term of ``q``, the best match first.
@@ -267,41 +263,6 @@ def _candidates(tx: Transaction, query: SearchQuery, expression: str) -> Iterato
 
 def _index(tx: Transaction, id_: int, *, namespace: str, key: str, content: str) -> None:
     tx.run("kv.index", id=id_, namespace=fold(namespace), key=fold(key), content=content)
-
-
-def _key_range(query: EntriesQuery) -> tuple[str, str | None]:
-    """Return the first key that may be shown, and the first one that may no more, if any.
-
-    Characters compare by code point, as the bytes of their UTF-8 do.
-    """
-    prefix = query.prefix or ""
-    from_key = prefix
-    if query.cursor is not None:
-        # No key holds U+0000, so nothing lies between a key and the same with U+0001.
-        from_key = max(prefix, _key_of(query.cursor) + "\x01")
-    head = prefix.rstrip("\U0010ffff")
-    if not head:
-        return from_key, None
-    point = ord(head[-1]) + 1
-    # Surrogates are no characters; U+E000 comes next.
-    return from_key, head[:-1] + chr(0xE000 if point == 0xD800 else point)
-
-
-def _cursor(key: str) -> str:
-    """Return a key in letters that pass through headers and query strings unchanged."""
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def _key_of(cursor: str) -> str:
-    if _CURSOR.fullmatch(cursor) is None:
-        raise InvalidCursor
-    try:
-        key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise InvalidCursor from error
-    if "\0" in key:
-        raise InvalidCursor
-    return key
 
 
 def _entry(row: Row) -> Entry:
