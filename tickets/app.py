@@ -16,7 +16,7 @@ from tickets.db.migrations import pending
 from tickets.db.registry import Registry, sql_root
 from tickets.db.wakeups import Wakeups
 from tickets.housekeeping import Housekeeping
-from tickets.tracker.operations.imports import ImportOperations
+from tickets.tracker.operations.imports import ImportOperations, check_import
 from tickets.tracker.operations.retention import RetentionOperations
 from tickets.tracker.readings import tracker_readings
 from tickets.tracker.routes import build_operations, tracker_routes
@@ -140,9 +140,19 @@ def prune(db: Database, settings: Settings, older_than_ms: int) -> dict[str, int
     }
 
 
-def import_nulltickets(db: Database, path: Path) -> dict[str, int]:
-    """Copy an existing nullTickets database, of either era, into this one."""
-    return ImportOperations(db, SystemClock()).import_file(path)
+def check_nulltickets(path: Path) -> None:
+    """Return where the file is a nullTickets database. Raises Invalid."""
+    check_import(path)
+
+
+def import_nulltickets(
+    db: Database, path: Path, *, tell: Callable[[str], None] | None = None
+) -> dict[str, int]:
+    """Copy an existing nullTickets database, of either era, into this one.
+
+    ``tell`` gets a sentence for whatever could not come in as it was.
+    """
+    return ImportOperations(db, SystemClock()).import_file(path, tell=tell)
 
 
 def _routes() -> list[Route]:

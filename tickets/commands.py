@@ -99,13 +99,15 @@ def prune_database(settings: Settings, *, older_than_ms: int) -> int:
 
 def import_database(settings: Settings, file: Path) -> int:
     """Copy another tracker's rows into this database and print how many of each kind."""
-    from tickets.app import import_nulltickets
+    from tickets.app import check_nulltickets, import_nulltickets
 
     _require(file)
+    check_nulltickets(file)
     prepare_directory(settings.db)
     with closing(_open(settings)) as db:
         apply_migrations(db)
-        _say_counts("imported", import_nulltickets(db, file))
+        counts = import_nulltickets(db, file, tell=lambda remark: _say(f"note: {remark}"))
+    _say_counts("imported", counts)
     return 0
 
 

@@ -23,6 +23,7 @@ from tickets import __version__
 from tickets.clock import SystemClock
 from tickets.commands import apply_migrations, prepare_directory
 from tickets.config import ConfigError, Settings, check_exposure
+from tickets.server_turns import Turns
 from tickets.server_worker import Worker
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def run(settings: Settings, listener: socket.socket, *, load: WsgiLoader) -> Non
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     Worker.max_body_bytes = settings.max_body_bytes
+    Worker.turns = Turns()
     _Service(settings, listener, load=load).run()
 
 
@@ -149,7 +151,7 @@ class _Service(BaseApplication):
             "forwarded_allow_ips": "",
             "proc_name": "tickets",
             "post_fork": _remember_signals,
-            "child_exit": _forget_metrics,
+            "child_exit": _forget_worker,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -208,7 +210,8 @@ def _scratch() -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _forget_metrics(_: object, worker: Any) -> None:
+def _forget_worker(_: object, worker: Any) -> None:
+    Worker.turns.forget(worker.age)
     # Gauges of a dead worker would be counted for ever.
     if _METRICS_VARIABLE in os.environ:
         from prometheus_client import multiprocess

@@ -8,6 +8,7 @@ HTML. Here a thread is taken only once a request has arrived whole.
 from __future__ import annotations
 
 import errno
+import os
 import queue
 import selectors
 import signal
@@ -27,6 +28,7 @@ from tickets.server_connection import (
     read_body,
     refusal,
 )
+from tickets.server_turns import Turns
 
 # How long a closed connection is drained, so that its client can still read the answer.
 LINGER_S = 2.0
@@ -34,6 +36,8 @@ LINGER_MAX_BYTES = 64 << 20
 # How long a stopping worker keeps idle connections for a request that may be on its way.
 STOP_IDLE_S = 0.5
 STOP_POLL_S = 0.1
+# Rounds of the main thread in which another worker may accept first: less than a millisecond.
+MAX_PASSES = 50
 SWEEP_EVERY_S = 0.5
 RECEIVE_BYTES = 64 << 10
 
@@ -43,12 +47,14 @@ class Worker(ThreadWorker):
 
     # Set by the server before it forks.
     max_body_bytes = 8 << 20
+    turns: Turns
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # In the order in which they began to wait.
         self._waiting: dict[Connection, None] = {}
         self._next_sweep = 0.0
+        self._passes = 0
 
         # A new process has its parent's handlers, which put signals in here.
         self.early_signals: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -64,6 +70,7 @@ class Worker(ThreadWorker):
 
     def run(self) -> None:
         """Serve until stopped, then end what the application runs besides requests."""
+        self.turns.tell(self.age, 0)
         super().run()
         self._stop_application()
 
@@ -98,7 +105,16 @@ class Worker(ThreadWorker):
     # Connections that wait for their client, all on the main thread
 
     def accept(self, listener: Any) -> None:
-        """Take a new connection; with none to spare, the one that waited longest goes."""
+        """Take a new connection; with none to spare, the one that waited longest goes.
+
+        A worker that holds more than another lets that one go first, but not for long: it may
+        be busy, or have died this instant.
+        """
+        if self._passes < MAX_PASSES and not self.turns.is_mine(self.nr_conns):
+            self._passes += 1
+            os.sched_yield()
+            return
+        self._passes = 0
         try:
             client_socket, client = listener.accept()
         except OSError as error:
@@ -109,6 +125,7 @@ class Worker(ThreadWorker):
                 raise
             return
         self.nr_conns += 1
+        self.turns.tell(self.age, self.nr_conns)
         if self.nr_conns >= self.worker_connections:
             self._evict()
         self._wait(
@@ -143,6 +160,7 @@ class Worker(ThreadWorker):
         if connection in self._waiting:
             self._no_longer_waits(connection)
         self.nr_conns -= 1
+        self.turns.tell(self.age, self.nr_conns)
         connection.close()
 
     def _on_readable(self, connection: Connection, _: object) -> None:

@@ -18,9 +18,9 @@ _WAL_MODE: Final = b"\x02\x02"
 
 
 class ForeignDatabase:
-    """One consistent view of another program's SQLite file, as long as its block lasts.
+    r"""One consistent view of another program's SQLite file, as long as its block lasts.
 
-    What is no text here comes written as ``\\xNN``: bytes that are not UTF-8, and U+0000.
+    What is no text here comes written as ``\xNN``: bytes that are not UTF-8, and U+0000.
     ``repaired`` counts the values in which that happened.
     """
 
@@ -38,7 +38,9 @@ class ForeignDatabase:
             is_there = self._all(
                 "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", table
             )
-            found = self._all("SELECT name FROM pragma_table_info(?)", table) if is_there else []
+            found = (
+                self._all("SELECT name FROM pragma_table_info(?)", table) if is_there else []
+            )
             self._columns[table] = frozenset(row[0] for row in found)
         return self._columns[table]
 

@@ -47,9 +47,9 @@ def find_cycles(
 ) -> Iterator[tuple[str, ...]]:
     """Yield circles among the tasks that can be reached from ``starts``.
 
-    Every task on a circle is on one that is yielded, but for circles that share tasks with
-    another; taking an edge of each away and asking again finds those. Each circle begins
-    and ends with the same id. ``edges_of`` is asked once for each task.
+    At least one for each group of tasks that wait for each other; taking an edge of each
+    away and asking again finds what is left. A circle begins and ends with the same id.
+    ``edges_of`` is asked once for each task.
     """
     seen: set[str] = set()
     for start in starts:

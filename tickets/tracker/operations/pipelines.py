@@ -11,6 +11,7 @@ from tickets.ids import new_id
 from tickets.tracker.domain.documents import MAX_INT64, ArrayQuery, NewPipeline
 from tickets.tracker.domain.pipelines import Definition, parse_definition
 from tickets.tracker.domain.records import Json, NewPipelineAnswer, Pipeline
+from tickets.tracker.domain.stored_pipelines import read_definition
 from tickets.tracker.operations.facts import record
 from tickets.web.answers import to_json
 from tickets.web.pages import parse_time_cursor
@@ -29,7 +30,7 @@ class Definitions:
             row = tx.one("pipelines.get", pipeline_id=pipeline_id)
             if row is None:
                 return None
-            known = parse_definition(msgspec.json.decode(row["definition_json"]))
+            known = read_definition(msgspec.json.decode(row["definition_json"]))
             self._known[pipeline_id] = known
         return known
 

@@ -159,7 +159,8 @@ class Readiness:
         A dead-letter stage that has a role is a triage stage: its role may claim the task.
         """
         definition = self._definitions.get(tx, task["pipeline_id"])
-        target = definition.stage(task["dead_letter_stage"] or "")
+        name = task["dead_letter_stage"]
+        target = None if name is None else definition.stage(name)
         is_move = target is not None and target.name != task["stage"]
         stage = target if target is not None and is_move else definition.stage(task["stage"])
         assert stage is not None, "a stage of the definition"
