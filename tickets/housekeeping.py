@@ -10,7 +10,7 @@ from tickets.clock import Clock
 from tickets.config import Settings
 from tickets.db.database import Database
 from tickets.errors import TicketsError
-from tickets.tracker.operations.readiness import Readiness
+from tickets.tracker.operations.readiness import Readiness, is_anything_due
 from tickets.tracker.operations.retention import RetentionOperations
 
 # How late a waiting agent may learn of an expiry or a retry that is due; two index probes.
@@ -71,13 +71,7 @@ class Housekeeping:
     def advance_readiness(self) -> None:
         """End expired leases and free due retries, a bounded step at a time."""
         with self._db.read() as tx:
-            now_ms = self._clock.now_ms()
-            moments = (
-                tx.value("leases.next_expiry_ms"),
-                tx.value("tasks.next_due_at_ms"),
-                now_ms if tx.many("dependencies.releases") else None,
-            )
-        more = any(moment is not None and moment <= now_ms for moment in moments)
+            more = is_anything_due(tx, now_ms=self._clock.now_ms())
         while more and not self._stopping.is_set():
             with self._db.write() as tx:
                 more = self._readiness.advance(tx, now_ms=self._clock.now_ms())

@@ -119,11 +119,22 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
    AND l.status = 'active'
    AND l.expires_at_ms <= :now_ms;
 
--- name: next_expiry_ms :value
--- uses: idx_leases_active
-SELECT MIN(expires_at_ms)
-  FROM leases
- WHERE status = 'active';
+-- name: moments :one
+-- uses: idx_leases_active, idx_tasks_delayed
+-- scans: dependency_releases, it is empty but for tasks with hundreds of dependents
+-- When the next lease ends and the next delay, and whether dependents wait to be freed: one
+-- look that tells a claim whether anything is due.
+SELECT (SELECT MIN(expires_at_ms)
+          FROM leases
+         WHERE status = 'active') AS next_expiry_ms,
+       (SELECT MIN(next_eligible_at_ms)
+          FROM tasks
+         WHERE is_delayed = 1
+           AND is_dead = 0) AS next_due_ms,
+       (SELECT COUNT(*)
+          FROM (SELECT 1 AS found
+                  FROM dependency_releases
+                 LIMIT 1) AS releases) AS release_count;
 
 -- name: count_live :value
 -- uses: idx_leases_active

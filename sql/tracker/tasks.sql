@@ -154,13 +154,6 @@ UPDATE tasks
  WHERE seq = :seq
 RETURNING claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependency_count;
 
--- name: next_due_at_ms :value
--- uses: idx_tasks_delayed
-SELECT MIN(next_eligible_at_ms)
-  FROM tasks
- WHERE is_delayed = 1
-   AND is_dead = 0;
-
 -- name: move :one
 -- uses: primary key
 -- A transition: the stage changes, the failure budget and every delay are new.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from multiprocessing.context import ForkContext
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tickets.db.database import Database
 from tickets.db.migrations import MigrationError, migrate, pending
+from tickets.db.registry import Registry, sql_root
 from tickets.errors import TicketsError
 
 PATIENCE_S = 20.0
@@ -191,3 +193,35 @@ def test_processes_that_start_together_migrate_once(
 
     assert len(answers) == 7
     assert len(ledger(empty)) == 7
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE notes (text)")
+    other.close()
+    database = Database(str(path), registry=Registry({}))
+
+    with pytest.raises(MigrationError, match="another program"):
+        migrate(database, sql_root(), 0)
+
+    database.close()
+    left = sqlite3.connect(path)
+    assert left.execute("SELECT name FROM sqlite_schema").fetchall() == [("notes",)]
+    left.close()
+
+
+def test_a_nulltickets_database_is_refused_with_the_command_that_imports_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "nulltickets.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE pipelines (id)")
+    other.execute("CREATE TABLE leases (id)")
+    other.close()
+    database = Database(str(path), registry=Registry({}))
+
+    with pytest.raises(MigrationError, match="tickets import-nulltickets"):
+        migrate(database, sql_root(), 0)
+
+    database.close()

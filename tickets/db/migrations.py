@@ -52,6 +52,7 @@ def migrate(db: Database, root: Path, now_ms: int) -> list[str]:
     """
     migrations = _read(root)
     with db.exclusive() as connection:
+        _check_ours(db.path, connection)
         connection.execute(_CREATE_LEDGER)
         missing = _missing(connection, migrations)
         if missing:
@@ -115,6 +116,25 @@ def _missing(connection: sqlite3.Connection, migrations: list[Migration]) -> lis
             raise MigrationError(f"{migration.path} was edited after it was applied as {label}")
         applied.add((product, number))
     return [each for key, each in known.items() if key not in applied]
+
+
+def _check_ours(path: str, connection: sqlite3.Connection) -> None:
+    """Return where the file is empty or was made by these migrations."""
+    tables = {
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
+            " ESCAPE '!'"
+        )
+    }
+    if not tables or "schema_migrations" in tables:
+        return
+    if {"pipelines", "leases"} <= tables:
+        raise MigrationError(
+            f"{path} is a nullTickets database; bring its rows into a new file with:"
+            f" tickets import-nulltickets {path} --db tickets.db"
+        )
+    raise MigrationError(f"{path} is the database of another program")
 
 
 def _applied(connection: sqlite3.Connection) -> list[tuple[str, int, str, str]]:

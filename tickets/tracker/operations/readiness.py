@@ -36,6 +36,8 @@ class Readiness:
 
     def advance(self, tx: Transaction, *, now_ms: int) -> bool:
         """Do one step of everything that is due; tell whether there may be more to do."""
+        if not is_anything_due(tx, now_ms=now_ms):
+            return False
         more = self.sweep_expired(tx, now_ms=now_ms)
         more = _promote_due(tx, now_ms=now_ms) or more
         return _continue_release(tx) or more
@@ -196,6 +198,16 @@ class Readiness:
         settle_dependents(tx, task["id"], was_resolved=is_resolved(task), now_resolved=False)
         assert row is not None
         announce(tx, row)
+
+
+def is_anything_due(tx: Transaction, *, now_ms: int) -> bool:
+    """Tell whether a lease or delay is over, or dependents wait to be freed."""
+    moments = tx.one("leases.moments")
+    assert moments is not None, "a row without a table"
+    return bool(moments["release_count"]) or any(
+        moment is not None and moment <= now_ms
+        for moment in (moments["next_expiry_ms"], moments["next_due_ms"])
+    )
 
 
 def retry_policy(task: Row) -> RetryPolicy:
