@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -61,13 +62,26 @@ def clock() -> FrozenClock:
     return FrozenClock()
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    path = str(tmp_path / "tickets.db")
-    database = Database(
-        path, registry=Registry.load(sql_root(), "sqlite"), wakeups=Wakeups(path)
-    )
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return Registry.load(sql_root(), "sqlite")
+
+
+@pytest.fixture(scope="session")
+def migrated(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty database, which every test gets a copy of."""
+    path = tmp_path_factory.mktemp("migrated") / "tickets.db"
+    database = Database(str(path), registry=registry)
     migrate(database, sql_root(), EPOCH_MS)
+    database.close()
+    return path
+
+
+@pytest.fixture
+def db(tmp_path: Path, migrated: Path, registry: Registry) -> Iterator[Database]:
+    path = tmp_path / "tickets.db"
+    shutil.copyfile(migrated, path)
+    database = Database(str(path), registry=registry, wakeups=Wakeups(str(path)))
     yield database
     database.close()
 

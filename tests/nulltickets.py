@@ -82,6 +82,7 @@ CREATE VIRTUAL TABLE store_fts USING fts5 (namespace, key, content, content = 's
 
 TOKEN = "ab" * 32
 OTHER_TOKEN = "cd" * 32
+NEW_TASK_BODY = '{"pipeline_id":"p1", "title":"T","description":"D"}'
 
 
 def token_hash(token: str) -> bytes:
@@ -95,7 +96,7 @@ class OldDatabase:
     def __init__(self, path: Path, *, era: str) -> None:
         self.path = path
         more = ", run_id TEXT, workflow_state_json TEXT" if era == "store" else ""
-        self.script(TASKS.format(more=more) + BOTH_ERAS)
+        self.script(TASKS.replace("{more}", more) + BOTH_ERAS)
         self.script(STORE_ERA if era == "store" else GATES_ERA)
 
     def script(self, sql: str) -> None:
@@ -216,7 +217,9 @@ class OldDatabase:
                 raw_json='{"name":"work"}',
             )
 
-    def key(self, key: str, method: str, path: str, body: str, answer: str, **more: Any) -> None:
+    def key(
+        self, key: str, method: str, path: str, body: str, answer: str, **more: Any
+    ) -> None:
         """Insert an idempotency key."""
         columns = {
             "key": key,
@@ -290,7 +293,7 @@ def filled(path: Path, *, era: str) -> OldDatabase:
     )
     old.add("artifacts", id="art2", created_at_ms=EPOCH_MS - 300, kind="log", uri="")
     old.batch(4, spans=2)
-    old.key("k1", "POST", "/tasks/", '{"n": 1}', '{"id":"t-new"}')
+    old.key("k1", "POST", "/tasks/", NEW_TASK_BODY, '{"id":"t-new"}')
     old.key("k2", "POST", "/leases/claim", "{}", f'{{"lease_token":"{TOKEN}"}}')
     old.key("k3", "POST", "/runs/r-live/events", '{"kind":"step"}', '{"id":3}')
     old.key("k4", "POST", "/tasks", "{}", '{"error":{}}', response_status=400)

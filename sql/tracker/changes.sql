@@ -32,7 +32,7 @@ SELECT COALESCE(MAX(id), 0)
   FROM changes;
 
 -- name: oldest :many
--- uses: primary key
+-- scans: changes, from the old end and no further than :limit rows
 SELECT id, ts_ms
   FROM changes
  ORDER BY id

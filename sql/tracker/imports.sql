@@ -102,7 +102,8 @@ SELECT :id, r.id, :ts_ms, :kind, 'agent', :data_json
 -- nobody had a lease to write with. Events of these kinds before the last are an agent's.
 UPDATE events
    SET origin = 'system'
- WHERE id > :after_event_id
+ WHERE id > :after_id
+   AND id <= :upto_id
    AND kind IN ('transition', 'retry_scheduled', 'dead_letter')
    AND id = (SELECT MAX(newest.id) FROM events AS newest WHERE newest.run_id = events.run_id)
    AND (SELECT r.status FROM runs AS r WHERE r.id = events.run_id)
@@ -193,18 +194,21 @@ SELECT t.id, :agent_id, :assigned_by,
     ON CONFLICT DO NOTHING;
 
 -- name: set_assignees :run
--- uses: sqlite_autoindex_tasks_1, primary key, idx_task_assignments_one_active
+-- uses: primary key, idx_task_assignments_one_active
 UPDATE tasks
    SET claim_assignee = (SELECT a.agent_id
                            FROM task_assignments AS a
                           WHERE a.task_id = tasks.id
                             AND a.active = 1)
- WHERE id IN (SELECT d.task_id
-                FROM task_assignments AS d
-               WHERE d.seq > :after_assignment_seq);
+ WHERE seq > :after_seq
+   AND seq <= :upto_seq
+   AND EXISTS (SELECT 1
+                 FROM task_assignments AS a
+                WHERE a.task_id = tasks.id
+                  AND a.active = 1);
 
 -- name: count_attempts :run
--- uses: sqlite_autoindex_tasks_1, primary key, sqlite_autoindex_runs_2
+-- uses: primary key, sqlite_autoindex_runs_2
 -- A transition completes its run, so failures after the last completed one are those of the
 -- present stage.
 UPDATE tasks
@@ -221,10 +225,12 @@ UPDATE tasks
                       FROM runs AS r
                      WHERE r.task_id = tasks.id
                        AND r.status = 'running')
- WHERE id IN (SELECT new.task_id FROM runs AS new WHERE new.seq > :after_run_seq);
+ WHERE seq > :after_seq
+   AND seq <= :upto_seq
+   AND EXISTS (SELECT 1 FROM runs AS r WHERE r.task_id = tasks.id);
 
 -- name: count_open_dependencies :run
--- uses: sqlite_autoindex_tasks_1, primary key, sqlite_autoindex_task_dependencies_1
+-- uses: primary key, sqlite_autoindex_task_dependencies_1
 UPDATE tasks
    SET open_dependency_count = (SELECT COUNT(*)
                                   FROM task_dependencies AS d
@@ -232,9 +238,9 @@ UPDATE tasks
                                  WHERE d.task_id = tasks.id
                                    AND NOT (target.is_terminal = 1
                                             AND target.dead_letter_reason IS NULL))
- WHERE id IN (SELECT new.task_id
-                FROM task_dependencies AS new
-               WHERE new.seq > :after_dependency_seq);
+ WHERE seq > :after_seq
+   AND seq <= :upto_seq
+   AND EXISTS (SELECT 1 FROM task_dependencies AS d WHERE d.task_id = tasks.id);
 
 -- name: add_unknown_stages :run
 -- uses: primary key
@@ -258,10 +264,8 @@ SELECT claim_role, claim_assignee, COUNT(*) AS task_count
 
 -- name: add_entry :value
 -- uses: primary key
--- No row means that the key is taken here.
 INSERT INTO kv_entries (namespace, key, value_json, version, created_at_ms, updated_at_ms)
 VALUES (:namespace, :key, :value_json, :version, :created_at_ms, :updated_at_ms)
-    ON CONFLICT (namespace, key) DO NOTHING
 RETURNING id;
 
 -- name: add_batch :run

@@ -105,7 +105,7 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
  LIMIT :limit;
 
 -- name: over_of_task :one
--- uses: idx_leases_task
+-- uses: idx_runs_one_running, primary key
 -- The same for one task.
 SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
        CASE WHEN l.last_heartbeat_ms IS NOT NULL
@@ -114,8 +114,10 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
               OR EXISTS (SELECT 1 FROM gate_results AS g WHERE g.run_id = l.run_id)
               OR EXISTS (SELECT 1 FROM artifacts AS a WHERE a.run_id = l.run_id)
             THEN 1 ELSE 0 END AS showed_life
-  FROM leases AS l
- WHERE l.task_id = :task_id
+  FROM runs AS r
+  JOIN leases AS l ON l.run_id = r.id
+ WHERE r.task_id = :task_id
+   AND r.status = 'running'
    AND l.status = 'active'
    AND l.expires_at_ms <= :now_ms;
 
@@ -145,6 +147,7 @@ SELECT COUNT(*)
 
 -- name: next_moment_ms :value
 -- uses: idx_tasks_delayed_role, idx_leases_active
+-- scans: leases, the next :lease_limit to end and no more
 -- The next instant at which a task may become claimable for this role and agent by itself: a
 -- delay is over, or a lease runs out. Of the leases the next :lease_limit of all roles are
 -- looked at; what comes later is not known.

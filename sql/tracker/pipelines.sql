@@ -44,13 +44,6 @@ SELECT DISTINCT stage
   FROM pipeline_stages
  WHERE agent_role = :agent_role;
 
--- name: roles :many
--- uses: idx_pipeline_stages_role
-SELECT DISTINCT agent_role
-  FROM pipeline_stages
- WHERE agent_role IS NOT NULL
- ORDER BY agent_role;
-
 -- name: with_stage :many
 -- uses: idx_pipeline_stages_stage
 SELECT pipeline_id

@@ -286,16 +286,27 @@ SELECT claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependen
   FROM tasks
  WHERE id = :task_id;
 
+-- name: ended :many
+-- uses: primary key
+-- For a prune: tasks that ended long ago, the youngest first, since a task usually depends on
+-- older ones and has to go before them. One walk over the table for all pages together.
+SELECT seq
+  FROM tasks
+ WHERE seq < :before_seq
+   AND (is_terminal = 1 OR is_dead = 1)
+   AND is_leased = 0
+   AND updated_at_ms <= :updated_until_ms
+ ORDER BY seq DESC
+ LIMIT :limit;
+
 -- name: prune :run
--- scans: tasks, it is a maintenance command and not a request
--- At most :limit ended tasks on which no other task depends.
+-- uses: primary key, idx_task_dependencies_target
+-- Repeats what made the task one to prune: somebody may have revived it, or depend on it.
 DELETE FROM tasks
- WHERE seq IN (
-       SELECT t.seq
-         FROM tasks AS t
-        WHERE (t.is_terminal = 1 OR t.is_dead = 1)
-          AND t.is_leased = 0
-          AND t.updated_at_ms <= :updated_until_ms
-          AND NOT EXISTS (SELECT 1 FROM task_dependencies AS d
-                           WHERE d.depends_on_task_id = t.id)
-        LIMIT :limit);
+ WHERE seq = :seq
+   AND (is_terminal = 1 OR is_dead = 1)
+   AND is_leased = 0
+   AND updated_at_ms <= :updated_until_ms
+   AND NOT EXISTS (SELECT 1
+                     FROM task_dependencies AS d
+                    WHERE d.depends_on_task_id = tasks.id);

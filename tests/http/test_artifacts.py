@@ -140,7 +140,9 @@ def test_a_missing_field_is_named(client: Client, field: str) -> None:
 
 
 # D-01: a walk sees every artifact once
-@pytest.mark.parametrize("query", ["", "&task_id={t}", "&run_id={r}", "&task_id={t}&run_id={r}"])
+@pytest.mark.parametrize(
+    "query", ["", "&task_id={t}", "&run_id={r}", "&task_id={t}&run_id={r}"]
+)
 def test_a_walk_sees_every_artifact_once(
     client: Client, clock: FrozenClock, claim: Json, query: str
 ) -> None:
@@ -172,7 +174,11 @@ def test_a_page_holds_100_artifacts_by_default(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("limit=0", "invalid_limit"), ("limit=1001", "invalid_limit"), ("cursor=x", "invalid_cursor")],
+    [
+        ("limit=0", "invalid_limit"),
+        ("limit=1001", "invalid_limit"),
+        ("cursor=x", "invalid_cursor"),
+    ],
 )
 def test_a_page_that_cannot_be_is_refused(client: Client, query: str, code: str) -> None:
     assert client.get(f"/artifacts?{query}", status=400).json == refused(code)

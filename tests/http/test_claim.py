@@ -307,9 +307,7 @@ class TestRetryAfter:
     def test_a_moment_that_helps_somebody_else_is_not_told(
         self, make: Factory, pipeline_id: str
     ) -> None:
-        make.task(
-            pipeline_id, assigned_agent_id="a2", retry_policy={"retry_delay_ms": 1_000}
-        )
+        make.task(pipeline_id, assigned_agent_id="a2", retry_policy={"retry_delay_ms": 1_000})
         make.fail(make.claim(agent="a2"))
 
         assert "Retry-After" not in make.no_claim(agent="a1").headers

@@ -152,7 +152,11 @@ def test_the_dependencies_of_an_unknown_task_are_not_found(client: Client) -> No
 
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("limit=0", "invalid_limit"), ("limit=1001", "invalid_limit"), ("cursor=x", "invalid_cursor")],
+    [
+        ("limit=0", "invalid_limit"),
+        ("limit=1001", "invalid_limit"),
+        ("cursor=x", "invalid_cursor"),
+    ],
 )
 def test_a_cut_that_cannot_be_is_refused(
     client: Client, make: Factory, query: str, code: str

@@ -153,9 +153,7 @@ def test_the_lease_is_looked_at_before_the_body(
     client: Client, clock: FrozenClock, claim: Json
 ) -> None:
     def post(target: str, token: str, status: int) -> Json:
-        answer: Json = client.post(
-            target, b"{bad", headers=bearer(token), status=status
-        ).json
+        answer: Json = client.post(target, b"{bad", headers=bearer(token), status=status).json
         return answer
 
     assert client.post(path(claim), b"{bad", status=401).json == refused("unauthorized")
@@ -185,9 +183,7 @@ def test_a_walk_sees_every_event_once(
     assert seen == ids
 
 
-def test_events_stay_readable_after_the_run(
-    client: Client, make: Factory, claim: Json
-) -> None:
+def test_events_stay_readable_after_the_run(client: Client, make: Factory, claim: Json) -> None:
     make.event(claim)
     make.transition(claim)
 

@@ -84,9 +84,7 @@ def test_the_lease_is_looked_at_before_the_body(
     client: Client, clock: FrozenClock, claim: Json
 ) -> None:
     def post(target: str, token: str, status: int) -> Json:
-        answer: Json = client.post(
-            target, b"{bad", headers=bearer(token), status=status
-        ).json
+        answer: Json = client.post(target, b"{bad", headers=bearer(token), status=status).json
         return answer
 
     assert client.post(path(claim), status=401).json == refused("unauthorized")

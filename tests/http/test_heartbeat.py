@@ -135,9 +135,7 @@ def test_an_unknown_lease_is_not_found(client: Client) -> None:
 
 
 @pytest.mark.parametrize("part", ["transition", "fail", "release"])
-def test_the_lease_of_an_ended_run_is_not_found(
-    make: Factory, claim: Json, part: str
-) -> None:
+def test_the_lease_of_an_ended_run_is_not_found(make: Factory, claim: Json, part: str) -> None:
     bodies: dict[str, Json] = {
         "transition": {"trigger": "complete"},
         "fail": {"error": ""},

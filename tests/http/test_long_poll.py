@@ -255,9 +255,7 @@ def test_every_waiting_reader_of_the_feed_sees_a_change(
         assert [item["task_id"] for item in result(reader)["items"]] == [task_id]
 
 
-def test_a_feed_that_stays_silent_answers_with_the_cursor(
-    client: Client, db: Database
-) -> None:
+def test_a_feed_that_stays_silent_answers_with_the_cursor(client: Client, db: Database) -> None:
     response = client.get("/changes?wait_ms=1", status=200)
 
     assert response.json == {"items": [], "next_cursor": "0"}

@@ -39,9 +39,7 @@ class TestGet:
             pipeline_id,
             dependencies=[],
             assignments=[],
-            available_transitions=[
-                {"trigger": "complete", "to": "done", "required_gates": []}
-            ],
+            available_transitions=[{"trigger": "complete", "to": "done", "required_gates": []}],
         )
 
     def test_a_claimed_task_shows_its_run(

@@ -89,7 +89,8 @@ CREATE UNIQUE INDEX idx_runs_one_running ON runs (task_id) WHERE status = 'runni
 CREATE TABLE leases (
     run_id            TEXT    NOT NULL PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
     id                TEXT    NOT NULL UNIQUE,
-    task_id           TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    -- That of the run, whose end is this row's end: a second reference would want an index.
+    task_id           TEXT    NOT NULL,
     agent_id          TEXT    NOT NULL,
     agent_role        TEXT    NOT NULL,
     token_hash        BLOB    NOT NULL CHECK (length(token_hash) = 32),

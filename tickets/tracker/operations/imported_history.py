@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from tickets.tracker.domain.foreign_values import plain
 from tickets.tracker.domain.imports import TOKEN_HASH_BYTES, Translation
 
 STEP_ROWS: Final = 500
+RANGE_ROWS: Final = 10_000
 RUN_COLUMNS: Final = (
     "id",
     "task_id",
@@ -58,6 +60,12 @@ def shift_of(source: ForeignDatabase, table: str, *, highest: int, above: int = 
     return 0 if extent is None else max(0, highest + 1 - extent[0])
 
 
+def ranges(after: int, upto: int) -> Iterator[tuple[int, int]]:
+    """Yield a range in parts: what one statement changes is held in memory until its end."""
+    for low in range(after, upto, RANGE_ROWS):
+        yield low, min(low + RANGE_ROWS, upto)
+
+
 class History:
     """Adds what tasks went through, for tasks that came in with this import."""
 
@@ -85,7 +93,8 @@ class History:
             "gate_results": self._add_gate_results(),
             "artifacts": self._add_artifacts(),
         }
-        self._tx.run("imports.count_attempts", after_run_seq=self._before["run_seq"])
+        for after_seq, upto_seq in ranges(self._before["task_seq"], self._now_at("task_seq")):
+            self._tx.run("imports.count_attempts", after_seq=after_seq, upto_seq=upto_seq)
         self._set_dead_letter_origins()
         return counts
 
@@ -136,7 +145,8 @@ class History:
                 for row in self._source.rows("events", EVENT_COLUMNS)
             ),
         )
-        self._tx.run("imports.mark_system_events", after_event_id=after_event_id)
+        for after_id, upto_id in ranges(after_event_id, self._now_at("event_id")):
+            self._tx.run("imports.mark_system_events", after_id=after_id, upto_id=upto_id)
         return count
 
     def _add_gate_results(self) -> int:
@@ -153,6 +163,11 @@ class History:
     def _add_artifacts(self) -> int:
         rows = self._source.rows("artifacts", ARTIFACT_COLUMNS)
         return self._tx.run_many("imports.add_artifact", map(self._translation.artifact, rows))
+
+    def _now_at(self, what: str) -> int:
+        highest = self._tx.one("imports.highest")
+        assert highest is not None, "a row of aggregates"
+        return int(highest[what])
 
     def _set_dead_letter_origins(self) -> None:
         """Note where dead-lettered tasks were given up, for a requeue."""

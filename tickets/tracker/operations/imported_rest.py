@@ -93,7 +93,10 @@ class Rest:
             namespace, key = plain(row["namespace"]), plain(row["key"])
             if namespace == RESERVED_NAMESPACE:
                 namespace = f"{RESERVED_NAMESPACE} (imported)"
-                self.remarks[f"entries of a reserved namespace, now {namespace!r}"] += 1
+            if self._tx.value("kv.version_of", namespace=namespace, key=key) is not None:
+                continue
+            if row["namespace"] != namespace:
+                self.remarks["entries of a reserved namespace, now another"] += 1
             value_json = self._translation.json(row["value_json"], "null")
             id_ = self._tx.value(
                 "imports.add_entry",
@@ -104,8 +107,6 @@ class Rest:
                 created_at_ms=integer(row["created_at_ms"]),
                 updated_at_ms=integer(row["updated_at_ms"]),
             )
-            if id_ is None:
-                continue
             self._tx.run(
                 "kv.index",
                 id=id_,

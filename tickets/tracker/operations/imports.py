@@ -19,7 +19,7 @@ from tickets.tracker.domain.imports import Translation
 from tickets.tracker.domain.pipelines import parse_definition
 from tickets.tracker.domain.stored_pipelines import read_definition
 from tickets.tracker.operations.facts import claim_topic, record
-from tickets.tracker.operations.imported_history import History
+from tickets.tracker.operations.imported_history import History, ranges
 from tickets.tracker.operations.imported_rest import Rest
 
 REQUIRED: Final = {
@@ -135,8 +135,8 @@ class _Import:
         self._tx.run("imports.add_unknown_stages", after_task_seq=self._before["task_seq"])
         counts |= rest.add()
         self._tell_of_cycles()
-        self._tell_of_changes(history.remarks + rest.remarks)
         if any(counts.values()):
+            self._tell_of_changes(history.remarks + rest.remarks)
             data: dict[str, Any] = {**counts}
             record(self._tx, "tracker.imported", now_ms=self._now_ms, **data)
             self._wake()
@@ -205,10 +205,10 @@ class _Import:
                 for row in self._source.rows("task_dependencies", columns)
             ),
         )
-        self._tx.run(
-            "imports.count_open_dependencies",
-            after_dependency_seq=self._before["dependency_seq"],
-        )
+        for after_seq, upto_seq in self._task_ranges():
+            self._tx.run(
+                "imports.count_open_dependencies", after_seq=after_seq, upto_seq=upto_seq
+            )
         return count
 
     def _add_assignments(self) -> int:
@@ -241,8 +241,14 @@ class _Import:
                 after_task_seq=self._before["task_seq"],
                 **state,
             )
-        self._tx.run("imports.set_assignees", after_assignment_seq=after_seq)
+        for low, high in self._task_ranges():
+            self._tx.run("imports.set_assignees", after_seq=low, upto_seq=high)
         return count
+
+    def _task_ranges(self) -> Iterator[tuple[int, int]]:
+        highest = self._tx.one("imports.highest")
+        assert highest is not None, "a row of aggregates"
+        return ranges(self._before["task_seq"], highest["task_seq"])
 
     def _tell_of_cycles(self) -> None:
         def edges_of(task_id: str) -> list[str]:

@@ -1,0 +1,105 @@
+"""Tables in the documentation say what the code says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tickets import errors
+from tickets.app import openapi_document, route_table
+from tickets.config import Settings
+from tickets.errors import TicketsError
+from tickets.tracker.operations.events import SYSTEM_KINDS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+_ROW = re.compile(r"^\| `([a-z_]+)` \| (\d{3}) \|", re.MULTILINE)
+_TREE = re.compile(r"^ {4}[│├└─ ]*(\w+) +(?:(\d{3}) +)?([a-z_]+)", re.MULTILINE)
+
+
+def family(root: type[TicketsError] = TicketsError) -> Iterator[type[TicketsError]]:
+    """Yield every class of the family that the module defines."""
+    if root.__module__ == errors.__name__:
+        yield root
+    for child in root.__subclasses__():
+        yield from family(child)
+
+
+def codes() -> dict[str, int]:
+    """Return code and status of every class."""
+    return {kind.code: kind.status for kind in family()}
+
+
+def test_the_table_of_errors_has_a_row_for_each_class() -> None:
+    table = (DOCS / "errors.md").read_text(encoding="utf-8")
+
+    assert {code: int(status) for code, status in _ROW.findall(table)} == codes()
+
+
+def test_the_tree_in_the_module_is_the_family() -> None:
+    drawn = {(name, code) for name, _, code in _TREE.findall(errors.__doc__ or "")}
+
+    assert drawn == {(kind.__name__, kind.code) for kind in family()}
+
+
+def test_each_error_of_the_openapi_document_is_in_the_table() -> None:
+    shown = {
+        (code, int(status))
+        for methods in openapi_document()["paths"].values()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+        for content in response.get("content", {}).values()
+        for code in content.get("examples", {})
+    }
+
+    assert shown <= set(codes().items())
+
+
+def test_routes_openapi_and_the_api_page_list_the_same_operations() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    routes = [(method, path) for method, path, _ in route_table()]
+
+    assert re.findall(r"^### `([A-Z]+) (\S+)`$", page, re.MULTILINE) == routes
+    assert [
+        (method.upper(), path)
+        for path, methods in openapi_document()["paths"].items()
+        for method in methods
+    ] == routes
+
+
+def test_each_setting_is_in_the_page_on_running() -> None:
+    page = (DOCS / "running.md").read_text(encoding="utf-8")
+
+    documented = set(re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE))
+
+    assert {field.name for field in dataclasses.fields(Settings)} <= documented
+
+
+def test_the_kinds_that_agents_may_not_write_are_those_that_the_service_writes() -> None:
+    written = set()
+    for path in (Path(errors.__file__).parent / "tracker" / "operations").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        written |= set(re.findall(r'system_event\(\s*tx,\s*"(\w+)"', text))
+        written |= set(re.findall(r'event_kind="(\w+)"', text))
+
+    assert written == SYSTEM_KINDS
+
+
+def test_each_kind_of_change_is_in_the_page_on_the_lifecycle() -> None:
+    page = (DOCS / "lifecycle.md").read_text(encoding="utf-8")
+    documented = {
+        kind
+        for row in re.findall(r"^\| (`[a-z_.]+`(?:, `[a-z_.]+`)*) \|", page, re.MULTILINE)
+        for kind in re.findall(r"`([a-z_.]+)`", row)
+    }
+    written = {
+        kind
+        for path in (Path(errors.__file__).parent / "tracker" / "operations").glob("*.py")
+        for kind in re.findall(
+            r'\brecord\(\s*tx,\s*"([a-z_.]+)"', path.read_text(encoding="utf-8")
+        )
+    }
+
+    assert written == documented
