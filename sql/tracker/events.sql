@@ -1,7 +1,8 @@
 -- Events: the append-only history of a run.
 --
 -- Invariants
---   origin is 'system' exactly for the kinds that the service writes.
+--   origin is 'system' exactly for what the service wrote; only an imported event of an agent
+--   can have a kind that the service writes.
 --   a stage change has exactly one event.
 
 -- name: append :value

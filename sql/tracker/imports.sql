@@ -243,7 +243,7 @@ UPDATE tasks
    AND EXISTS (SELECT 1 FROM task_dependencies AS d WHERE d.task_id = tasks.id);
 
 -- name: add_unknown_stages :run
--- uses: primary key
+-- scans: t, as one walk over an index, once in a command that is no request
 -- Lists go by the stages of a pipeline; a task in a stage that its pipeline does not have
 -- would be in none of them.
 INSERT INTO pipeline_stages (pipeline_id, stage, agent_role, is_terminal)
@@ -253,7 +253,7 @@ SELECT DISTINCT t.pipeline_id, t.stage, NULL, 0
     ON CONFLICT (pipeline_id, stage) DO NOTHING;
 
 -- name: claimable :many
--- uses: primary key
+-- uses: idx_tasks_claim
 -- Who may find work in what an import added.
 SELECT claim_role, claim_assignee, COUNT(*) AS task_count
   FROM tasks

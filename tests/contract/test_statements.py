@@ -41,8 +41,7 @@ def calls() -> Iterator[Call]:
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
                 and node.func.attr in KINDS
-                and isinstance(node.func.value, ast.Name)
-                and node.func.value.id == "tx"
+                and ast.unparse(node.func.value) in ("tx", "self._tx")
                 and node.args
             ):
                 first = node.args[0]
@@ -121,7 +120,7 @@ def explained(statement: Statement, db: Database) -> str:
 
 
 def is_table(name: str, db: Database) -> bool:
-    """Tell whether a name in a plan is a table or its alias, and not a step of the statement."""
+    """Tell whether a name in a plan is a table or its alias, and no step of the statement."""
     with db.read() as tx, tx.raw() as connection:
         tables = {
             row[0]

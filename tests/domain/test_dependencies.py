@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickets.tracker.domain.dependencies import find_cycle
+from tickets.tracker.domain.dependencies import find_cycle, find_cycles
 
 
 def edges_of(graph: dict[str, list[str]]) -> Callable[[str], Iterable[str]]:
@@ -77,3 +77,30 @@ def test_edges_that_close_no_circle_leave_an_order_to_work_in(
         done |= {str(n) for n in range(8) if done.issuperset(graph.get(str(n), ()))}
 
     assert len(done) == 8
+
+
+def test_circles_among_many_are_each_found_once() -> None:  # D-05
+    graph = {"a": ["b"], "b": ["c"], "c": ["b", "d"], "d": [], "e": ["f"], "f": ["e"]}
+
+    assert list(find_cycles(edges_of(graph), ["a", "b", "e"])) == [
+        ("b", "c", "b"),
+        ("e", "f", "e"),
+    ]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abcdefg"), st.lists(st.sampled_from("abcdefg"), unique=True)
+    )
+)
+def test_taking_away_an_edge_of_each_circle_ends_in_none(graph: dict[str, list[str]]) -> None:
+    has_circle = any(
+        find_cycle(edges_of(graph), target, task_id) is not None
+        for task_id, targets in graph.items()
+        for target in targets
+    )
+
+    assert has_circle is bool(list(find_cycles(edges_of(graph), graph)))
+    while found := list(find_cycles(edges_of(graph), graph)):
+        for task_id, target, *_ in found:
+            graph[task_id] = [each for each in graph[task_id] if each != target]

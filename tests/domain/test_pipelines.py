@@ -16,6 +16,7 @@ from tickets.tracker.domain.pipelines import (
     missing_gates,
     parse_definition,
 )
+from tickets.tracker.domain.stored_pipelines import read_definition
 
 
 def a_document() -> dict[str, Any]:
@@ -386,3 +387,17 @@ def test_any_damage_to_a_definition_is_accepted_or_refused(
 def test_any_json_is_accepted_or_refused(document: Any) -> None:
     with contextlib.suppress(ValidationFailed):
         parse_definition(document)
+
+
+@given(definitions())
+def test_a_stored_definition_reads_as_it_was_accepted(document: Any) -> None:
+    assert read_definition(document) == parse_definition(document)
+
+
+@given(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(a_document(), JSON)))
+def test_any_stored_document_can_be_read_and_leads_nowhere_unknown(document: Any) -> None:
+    definition = read_definition(document)
+
+    for transition in definition.transitions:
+        assert definition.stage(transition.from_stage) is not None
+        assert definition.stage(transition.to_stage) is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.conftest import Client
@@ -107,7 +109,7 @@ def test_an_edge_that_closes_a_circle_is_refused(
     client: Client, make: Factory, pipeline_id: str, length: int
 ) -> None:
     ids = [make.task(pipeline_id) for _ in range(length)]
-    for task_id, on in zip(ids, ids[1:], strict=False):
+    for task_id, on in pairwise(ids):
         add(client, task_id, on)
 
     way = " → ".join(ids)

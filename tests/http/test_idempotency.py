@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -140,7 +140,7 @@ class TestRefusals:
 
 
 class TestClaims:
-    BODY = {"agent_id": "a1", "agent_role": "coder"}
+    BODY: ClassVar = {"agent_id": "a1", "agent_role": "coder"}
 
     def claim(self, client: Client, *, status: int = 200, **fields: Any) -> Json:
         body = {**self.BODY, **fields}

@@ -70,7 +70,7 @@ def test_a_cut_list_of_pipelines_is_walked_by_the_header(client: Client, make: F
     assert seen == ids[::-1]
 
 
-@pytest.mark.parametrize("cursor", ["abc", "1:", ":1", "1:unknown"])
+@pytest.mark.parametrize("cursor", ["abc", "1:", ":1"])
 def test_a_cursor_that_pipelines_did_not_give_is_refused(client: Client, cursor: str) -> None:
     response = client.get(f"/pipelines?cursor={cursor}", status=400)
 

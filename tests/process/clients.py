@@ -133,11 +133,22 @@ class Client:
 class Open:
     """A request that was sent and is not answered yet."""
 
-    def __init__(self, server: Server, method: str, path: str, body: Any = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        key: str | None = None,
+    ) -> None:
         data = b"" if body is None else json.dumps(body).encode()
+        lines = [f"{method} {path} HTTP/1.1", "Host: t", f"Content-Length: {len(data)}"]
+        lines += [f"Authorization: Bearer {token}"] if token is not None else []
+        lines += [f"Idempotency-Key: {key}"] if key is not None else []
         self.socket: socket.socket = server.connect()
-        head = f"{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {len(data)}\r\n\r\n"
-        self.socket.sendall(head.encode() + data)
+        self.socket.sendall("\r\n".join([*lines, "\r\n"]).encode() + data)
 
     def answer(self) -> Answer:
         """Wait for the answer, and close the connection."""

@@ -24,6 +24,7 @@ from tests.factories import SIMPLE, Json
 from tests.process.clients import (
     Answer,
     Client,
+    Open,
     eventually,
     free_port,
     is_free,
@@ -303,6 +304,41 @@ def test_nothing_is_lost_or_doubled_when_single_workers_are_killed(
 
     assert service.unanswered >= ROUNDS
     check_file(tmp_path)
+
+
+def test_an_answer_that_nobody_read_is_given_again_after_a_restart(tmp_path: Path) -> None:
+    flags = ("--port", str(free_port()), "--workers", "2")
+    with tickets(tmp_path, *flags) as server, Client(server) as client:
+        task = {"pipeline_id": client.pipeline(SIMPLE), "title": "t", "description": ""}
+        with Open(server, "POST", "/tasks", task, key="create").socket:
+            (created,) = eventually(lambda: client.pages("/tasks"))
+        wanted = {"agent_id": "a", "agent_role": "coder"}
+        with Open(server, "POST", "/leases/claim", wanted, key="claim").socket:
+            eventually(lambda: client.get("/health")["active_leases"])
+        run = client.get(f"/tasks/{created['id']}")["latest_run"]
+        kill_all(server)
+
+    with tickets(tmp_path, *flags) as server, Client(server) as client:
+        assert client.post("/tasks", task, status=201, key="create") == {"id": created["id"]}
+        claim = client.post("/leases/claim", wanted, key="claim")
+        assert claim["run"] == run
+        more = {"token": claim["lease_token"]}
+        path, step, done = f"/runs/{run['id']}", {"kind": "step"}, {"trigger": "complete"}
+        with Open(server, "POST", f"{path}/events", step, key="step", **more).socket:
+            (event,) = eventually(lambda: client.get(f"{path}/events")["items"])
+        with Open(server, "POST", f"{path}/transition", done, key="done", **more).socket:
+            eventually(lambda: not client.get("/health")["active_leases"])
+        kill_all(server)
+
+    with tickets(tmp_path, *flags) as server, Client(server) as client:
+        again = client.post(f"{path}/events", step, status=201, key="step", **more)
+        assert again == {"id": event["id"]}
+        moved = client.post(f"{path}/transition", done, key="done", **more)
+        assert moved["new_stage"] == "done"
+        kinds = [item["kind"] for item in client.get(f"{path}/events")["items"]]
+        assert kinds == ["step", "transition"]
+        (finished,) = client.pages("/tasks")
+        assert (finished["stage"], finished["task_version"]) == ("done", 2)
 
 
 def kill_all(server: Server) -> None:

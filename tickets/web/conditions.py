@@ -57,6 +57,9 @@ def _tags(req: Request, header: str) -> frozenset[str] | None:
         return None
     if text.strip() == "*":
         return _ANY
+    if re.fullmatch(r"[ \t]*[0-9]+[ \t]*", text) is not None:
+        # Quotes within quotes are easily lost in a shell; the number alone is as clear.
+        return frozenset({f'"{text.strip()}"'})
     if _TAGS.fullmatch(text) is None:
         raise Invalid.field(header, 'must be * or a version in double quotes, such as "3"')
     return frozenset(re.findall(_TAG, text))

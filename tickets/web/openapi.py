@@ -50,6 +50,15 @@ _ERROR_SCHEMA: Json = {
     },
 }
 
+_ETAGS = {"type": "string", "pattern": r'^(\*|[0-9]{1,18}|(W/)?"[0-9]{1,18}")$'}
+_HEADER_SCHEMAS: Json = {
+    "If-Match": _ETAGS,
+    "If-None-Match": _ETAGS,
+    "Content-Encoding": {"type": "string", "enum": ["identity", "gzip", "deflate"]},
+}
+# JSON bodies that a responder reads itself are objects, whatever else they must be.
+_RAW_SCHEMAS: Json = {"application/json": {"schema": {"type": "object"}}}
+
 _SECURITY_SCHEMES: Json = {
     "apiToken": {
         "type": "http",
@@ -152,8 +161,16 @@ def _parameters(operation: Operation, components: Json) -> list[Json]:
         for name in _FIELD.findall(operation.path)
     ]
     if operation.endpoint.query is not None:
-        for name, schema in components[operation.endpoint.query.__name__]["properties"].items():
-            parameters.append({"name": name, "in": "query", "schema": _not_null(schema)})
+        document = components[operation.endpoint.query.__name__]
+        parameters += [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in document["required"],
+                "schema": _not_null(schema),
+            }
+            for name, schema in document["properties"].items()
+        ]
     if operation.method in WRITE_METHODS:
         parameters.append(
             {
@@ -164,7 +181,7 @@ def _parameters(operation: Operation, components: Json) -> list[Json]:
             }
         )
     parameters += [
-        {"name": name, "in": "header", "schema": {"type": "string"}}
+        {"name": name, "in": "header", "schema": _HEADER_SCHEMAS[name]}
         for name in operation.endpoint.request_headers
     ]
     return parameters
@@ -182,7 +199,10 @@ def _not_null(schema: Json) -> Json:
 
 def _request_body(spec: Endpoint, schema_of: Json) -> Json | None:
     if spec.raw_body:
-        return {"required": False, "content": {media: {} for media in spec.raw_body}}
+        return {
+            "required": False,
+            "content": {media: _RAW_SCHEMAS.get(media, {}) for media in spec.raw_body},
+        }
     type_ = spec.body if spec.body is not None else spec.body_shown
     if type_ is None:
         return None

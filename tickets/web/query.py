@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from falcon import Request
 
-from tickets.errors import Invalid, InvalidLimit
+from tickets.errors import Invalid, InvalidLimit, MissingParam
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -40,12 +40,15 @@ def parse_query(query: str) -> dict[str, str]:
 def read_query(req: Request, type_: type[T]) -> T:
     """Return the query parameters as a typed document; unknown ones are ignored.
 
-    Raises InvalidLimit for ``limit``, Invalid for any other parameter of a wrong shape.
+    Raises MissingParam, InvalidLimit for ``limit``, Invalid for any other parameter of a
+    wrong shape.
     """
     given = parse_query(req.query_string)
     values: dict[str, object] = {}
     for field in msgspec.structs.fields(type_):
         if field.encode_name not in given:
+            if field.required:
+                raise MissingParam(f"{field.encode_name}: is required")
             continue
         try:
             values[field.encode_name] = _convert(given[field.encode_name], field.type)

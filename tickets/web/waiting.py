@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+from falcon import Request
 
 from tickets.db.wakeups import Wakeups
 
@@ -37,11 +41,13 @@ class Waiting:
         topics: Sequence[str],
         wait_ms: int,
         all_woken: bool = False,
+        is_gone: Callable[[], bool] = lambda: False,
     ) -> T:
         """Return the first answer that is enough, or the last one when the time is over.
 
         ``ask`` runs once at first and once for each wake-up of a topic. With ``all_woken``
-        every wait on a topic is woken, else as many as there were wake-ups.
+        every wait on a topic is woken, else as many as there were wake-ups. Where ``is_gone``
+        says so, nothing is asked for any more and the wake-up goes to the next in line.
         """
         if wait_ms <= 0 or self._places is None or not self._places.acquire(blocking=False):
             return ask()
@@ -53,9 +59,29 @@ class Waiting:
                     left_s = deadline - time.monotonic()
                     if left_s <= 0 or not subscription.wait(left_s):
                         break
+                    if is_gone():
+                        subscription.pass_on()
+                        break
                     answer = ask()
                     if not is_enough(answer):
                         subscription.pass_on()
                 return answer
         finally:
             self._places.release()
+
+
+def client_is_gone(req: Request) -> bool:
+    """Tell whether the client closed its connection, where the server lets us see that.
+
+    What such a client was granted, nobody would work on until the lease runs out.
+    """
+    client: socket.socket | None = req.env.get("gunicorn.socket")
+    if client is None:
+        return False
+    try:
+        poll = select.poll()
+        poll.register(client, select.POLLIN)
+        # Without the poll, the socket's own timeout would apply. Data is the next request.
+        return bool(poll.poll(0)) and client.recv(1, socket.MSG_PEEK) == b""
+    except (OSError, ValueError):
+        return True

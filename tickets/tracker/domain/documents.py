@@ -31,6 +31,9 @@ LeaseTtlMs = Annotated[int, Meta(ge=1, le=MAX_LEASE_TTL_MS)]
 WaitMs = Annotated[int, Meta(ge=0, le=MAX_WAIT_MS)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 JsonObject = dict[str, Any]
+# Patterns that readers of the contract see; a cursor of another form has an error of its own.
+IdCursor = Annotated[str, Meta(extra_json_schema={"pattern": "^[+-]?[0-9]{1,18}$"})]
+TimeCursor = Annotated[str, Meta(extra_json_schema={"pattern": "^[+-]?[0-9]{1,18}:.+$"})]
 
 
 def check_bytes(**names: str | None) -> None:
@@ -43,6 +46,48 @@ def check_bytes(**names: str | None) -> None:
             raise ValueError(f"`{field}` is longer than {MAX_NAME_BYTES} bytes")
 
 
+# What a schema can say of a pipeline definition; the rules across its parts it cannot.
+DEFINITION_SCHEMA = {
+    "type": "object",
+    "required": ["initial", "states", "transitions"],
+    "properties": {
+        "initial": {"type": "string", "minLength": 1},
+        "states": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "agent_role": {"type": ["string", "null"], "minLength": 1},
+                    "description": {"type": ["string", "null"]},
+                    "terminal": {"type": ["boolean", "null"]},
+                    "workflow_id": {"type": ["string", "null"]},
+                },
+            },
+        },
+        "transitions": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["from", "to", "trigger"],
+                "properties": {
+                    "from": {"type": "string", "minLength": 1},
+                    "to": {"type": "string", "minLength": 1},
+                    "trigger": {"type": "string", "minLength": 1},
+                    "instructions": {"type": ["string", "null"]},
+                    "required_gates": {
+                        "type": ["array", "null"],
+                        "items": {"type": "string", "minLength": 1},
+                    },
+                },
+            },
+        },
+        "gates": {"enum": ["enforce", "inform", None]},
+    },
+}
+
+
 class Document(Struct, frozen=True):
     """A request document."""
 
@@ -51,7 +96,7 @@ class NewPipeline(Document, frozen=True):
     """``POST /pipelines``. The definition is checked by its own rules."""
 
     name: NonEmptyName
-    definition: Any
+    definition: Annotated[Any, Meta(extra_json_schema=DEFINITION_SCHEMA)]
 
     def __post_init__(self) -> None:
         check_bytes(name=self.name)
@@ -101,7 +146,7 @@ class BulkTask(NewTask, frozen=True):
 class BulkTasks(Document, frozen=True):
     """``POST /tasks/bulk``: items are read one by one, so that a refusal names its index."""
 
-    tasks: list[Any]
+    tasks: Annotated[list[Any], Meta(min_length=1, max_length=MAX_BULK_TASKS)]
 
 
 class TaskChanges(Document, frozen=True):
@@ -121,21 +166,27 @@ class TaskQuery(Document, frozen=True):
     stage: str | None = None
     pipeline_id: str | None = None
     limit: Limit = 50
-    cursor: str | None = None
+    cursor: TimeCursor | None = None
 
 
 class PageQuery(Document, frozen=True):
     """A list with pages of 100."""
 
     limit: Limit = 100
-    cursor: str | None = None
+    cursor: IdCursor | None = None
 
 
 class ArrayQuery(Document, frozen=True):
     """A bare array; with ``limit`` it is cut, and ``X-Next-Cursor`` says where to go on."""
 
     limit: Limit | None = None
-    cursor: str | None = None
+    cursor: IdCursor | None = None
+
+
+class PipelinesQuery(ArrayQuery, frozen=True):
+    """``GET /pipelines``."""
+
+    cursor: TimeCursor | None = None
 
 
 class RunState(Document, frozen=True):
@@ -276,6 +327,7 @@ class NewArtifact(Document, frozen=True):
 class ArtifactQuery(PageQuery, frozen=True):
     """``GET /artifacts``."""
 
+    cursor: TimeCursor | None = None
     task_id: str | None = None
     run_id: str | None = None
 
@@ -283,7 +335,7 @@ class ArtifactQuery(PageQuery, frozen=True):
 class ChangesQuery(Document, frozen=True):
     """``GET /changes``."""
 
-    after: str | None = None
+    after: IdCursor | None = None
     kind: str | None = None
     wait_ms: WaitMs = 0
     limit: Limit = 100
@@ -319,13 +371,14 @@ class NewEntry(Document, frozen=True):
 class EntriesQuery(ArrayQuery, frozen=True):
     """``GET /store/{namespace}``."""
 
+    cursor: str | None = None
     prefix: str | None = None
 
 
 class SearchQuery(Document, frozen=True):
     """``GET /store/search``."""
 
-    q: str | None = None
+    q: str
     namespace: str | None = None
     limit: Limit = 10
     filter_path: str | None = None

@@ -119,7 +119,7 @@ def missing_gates(transition: Transition, results: Mapping[str, str]) -> tuple[s
 
     ``results`` maps a gate to the status of its newest result on the run.
 
-    Source: docs/lifecycle.md, Quality gates.
+    Source: docs/lifecycle.md, Gates.
     """
     required = dict.fromkeys(transition.required_gates)
     return tuple(gate for gate in required if results.get(gate) != "pass")

@@ -66,7 +66,7 @@ def tokens(text: str) -> tuple[str, ...]:
     everything but letters and digits separates. In scripts without spaces each character
     is a token of its own, so that a part of a run can be found as a phrase.
 
-    Source: docs/api.md, Store search.
+    Source: docs/api.md, GET /store/search.
     """
     if text.isascii():
         return tuple(_ASCII_TOKEN.findall(text.lower()))
@@ -105,7 +105,7 @@ def terms(q: str) -> tuple[tuple[str, ...], ...]:
     A term that holds no token is ignored; the empty tuple means that none does, and that
     nothing is found. No term is an operator. Raises InvalidQuery where ``q`` is blank.
 
-    Source: docs/api.md, Store search.
+    Source: docs/api.md, GET /store/search.
     """
     written = [term for term in _BLANKS.split(q) if term]
     if not written:
@@ -171,7 +171,7 @@ def matches(value: object, steps: Steps, filter_value: str | None) -> bool:
     type by type: ``5`` matches 5, 5.0 and "5", but not true. Without a ``filter_value`` it is
     enough to exist, and null exists.
 
-    Source: docs/api.md, Store search.
+    Source: docs/api.md, GET /store/search.
     """
     found = extract(value, steps)
     if found is MISSING or filter_value is None:

@@ -23,7 +23,7 @@ class ChangeOperations:
         Without ``after`` the feed begins with the oldest change kept. Raises InvalidCursor,
         ChangesPruned where changes after the cursor are gone.
         """
-        after_id = None if query.after is None else parse_id_cursor(query.after)
+        after_id = None if query.after is None else max(0, parse_id_cursor(query.after))
         with self._db.read() as tx:
             pruned_to = tx.value("marks.value", name=PRUNED_TO_MARK) or 0
             if after_id is not None and after_id < pruned_to:

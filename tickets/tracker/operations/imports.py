@@ -123,7 +123,8 @@ class _Import:
 
     def run(self) -> dict[str, int]:
         """Do all of it, parents first, and return the counts."""
-        parts = (self._tx, self._source, self._translation, self._before, self._now_ms)
+        tx = self._tx
+        parts = (tx, self._source, self._translation, self._before, self._now_ms)
         history, rest = History(*parts), Rest(*parts)
         counts = {
             "pipelines": self._add_pipelines(),
@@ -132,13 +133,13 @@ class _Import:
             "dependencies": self._add_dependencies(),
             "assignments": self._add_assignments(),
         }
-        self._tx.run("imports.add_unknown_stages", after_task_seq=self._before["task_seq"])
+        tx.run("imports.add_unknown_stages", after_task_seq=self._before["task_seq"])
         counts |= rest.add()
         self._tell_of_cycles()
         if any(counts.values()):
             self._tell_of_changes(history.remarks + rest.remarks)
             data: dict[str, Any] = {**counts}
-            record(self._tx, "tracker.imported", now_ms=self._now_ms, **data)
+            record(tx, "tracker.imported", now_ms=self._now_ms, **data)
             self._wake()
         return counts
 

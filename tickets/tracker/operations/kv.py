@@ -168,7 +168,9 @@ class KvOperations:
     def search(self, query: SearchQuery) -> list[Entry]:
         """Return the entries that hold every term of ``q``, the best match first.
 
-        Raises MissingParam, InvalidQuery, InvalidFilter. Source: docs/api.md, Store search.
+        Raises MissingParam, InvalidQuery, InvalidFilter.
+
+        Source: docs/api.md, GET /store/search.
         """
         steps = None
         expression = match_query(check_search_text(query.q))

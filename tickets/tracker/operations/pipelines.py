@@ -6,9 +6,9 @@ import msgspec
 
 from tickets.clock import Clock
 from tickets.db.database import Database, Row, Transaction
-from tickets.errors import DuplicateName, InvalidCursor, NotFound
+from tickets.errors import DuplicateName, NotFound
 from tickets.ids import new_id
-from tickets.tracker.domain.documents import MAX_INT64, ArrayQuery, NewPipeline
+from tickets.tracker.domain.documents import MAX_INT64, NewPipeline, PipelinesQuery
 from tickets.tracker.domain.pipelines import Definition, parse_definition
 from tickets.tracker.domain.records import Json, NewPipelineAnswer, Pipeline
 from tickets.tracker.domain.stored_pipelines import read_definition
@@ -94,7 +94,7 @@ class PipelineOperations:
             raise NotFound("No pipeline has this id")
         return _pipeline(row)
 
-    def list_newest_first(self, query: ArrayQuery) -> tuple[list[Pipeline], str | None]:
+    def list_newest_first(self, query: PipelinesQuery) -> tuple[list[Pipeline], str | None]:
         """Return pipelines and where the next part begins, if the list was cut.
 
         Raises InvalidCursor.
@@ -104,10 +104,8 @@ class PipelineOperations:
             before_created_at_ms, before_seq = MAX_INT64, MAX_INT64
             if query.cursor is not None:
                 before_created_at_ms, id_ = parse_time_cursor(query.cursor)
-                seq = tx.value("pipelines.seq_of", pipeline_id=id_)
-                if seq is None:
-                    raise InvalidCursor
-                before_seq = seq
+                # An unknown id begins with all of its millisecond.
+                before_seq = tx.value("pipelines.seq_of", pipeline_id=id_) or MAX_INT64
             rows = tx.many(
                 "pipelines.page",
                 before_created_at_ms=before_created_at_ms,

@@ -18,7 +18,7 @@ class QueueOperations:
     def statistics(self, query: QueueQuery) -> Queue:
         """Return the counters of every role of any pipeline, sorted by role.
 
-        All counters are of one moment. Source: docs/api.md, Queue statistics.
+        All counters are of one moment. Source: docs/api.md, GET /ops/queue.
         """
         with self._db.read() as tx:
             now_ms = self._clock.now_ms()

@@ -18,7 +18,7 @@ from tickets.web.auth import Access
 from tickets.web.body import read_document
 from tickets.web.endpoint import endpoint
 from tickets.web.idempotency import once
-from tickets.web.waiting import Waiting
+from tickets.web.waiting import Waiting, client_is_gone
 
 
 class LeaseClaim:
@@ -55,6 +55,7 @@ class LeaseClaim:
             is_enough=lambda answer: answer is not None,
             topics=_topics(document),
             wait_ms=document.wait_ms or 0,
+            is_gone=lambda: client_is_gone(req),
         )
         if answer is None:
             until_ms = self._leases.until_next_moment_ms(document)

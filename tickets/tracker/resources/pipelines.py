@@ -5,7 +5,7 @@ from __future__ import annotations
 from falcon import Request, Response
 
 from tickets.errors import DuplicateName, InvalidCursor, NotFound, ValidationFailed
-from tickets.tracker.domain.documents import ArrayQuery, NewPipeline
+from tickets.tracker.domain.documents import NewPipeline, PipelinesQuery
 from tickets.tracker.domain.records import NewPipelineAnswer, Pipeline
 from tickets.tracker.operations.pipelines import PipelineOperations
 from tickets.web.arrays import NEXT_CURSOR_HEADER, cut_array
@@ -33,12 +33,12 @@ class PipelineCollection:
 
     @endpoint(
         "List pipelines, newest first",
-        query=ArrayQuery,
+        query=PipelinesQuery,
         answer=list[Pipeline],
         headers=(NEXT_CURSOR_HEADER,),
         errors=(InvalidCursor,),
     )
-    def on_get(self, _req: Request, resp: Response, query: ArrayQuery) -> list[Pipeline]:
+    def on_get(self, _req: Request, resp: Response, query: PipelinesQuery) -> list[Pipeline]:
         """``GET /pipelines?limit=&cursor=`` → 200 ``[pipeline, …]``, all without ``limit``."""
         return cut_array(resp, self._pipelines.list_newest_first(query))
 

@@ -19,7 +19,6 @@ from tickets.errors import (
     TaskVersionMismatch,
 )
 from tickets.tracker.domain.documents import (
-    MAX_BULK_TASKS,
     BulkTask,
     BulkTasks,
     NewTask,
@@ -259,10 +258,6 @@ class TaskEvents:
 
 def _items(document: BulkTasks) -> list[BulkTask]:
     """Read the items one by one, so that a refusal names the first bad one."""
-    if not document.tasks:
-        raise Invalid.field("tasks", "must not be empty")
-    if len(document.tasks) > MAX_BULK_TASKS:
-        raise Invalid.field("tasks", f"must not hold more than {MAX_BULK_TASKS} tasks")
     items: list[BulkTask] = []
     for index, item in enumerate(document.tasks):
         try:
