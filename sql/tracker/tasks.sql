@@ -21,7 +21,7 @@ VALUES (:id, :pipeline_id, :stage, :title, :description, :priority, :metadata_js
         :max_attempts, :retry_delay_ms, :retry_backoff_json, :dead_letter_stage,
         :claim_role, :claim_assignee, :is_terminal, 0,
         :now_ms, :now_ms)
-RETURNING seq;
+RETURNING claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependency_count;
 
 -- name: get :one
 -- uses: sqlite_autoindex_tasks_1
@@ -279,12 +279,6 @@ SELECT stage, COUNT(*) AS task_count
   FROM tasks
  GROUP BY stage
  ORDER BY stage;
-
--- name: claim_facts :one
--- uses: sqlite_autoindex_tasks_1
-SELECT claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependency_count
-  FROM tasks
- WHERE id = :task_id;
 
 -- name: ended :many
 -- uses: primary key

@@ -35,11 +35,22 @@ def make_page(
 
     ``next_cursor`` names the last row returned, so that the next page starts after it.
     """
-    shown = rows[:limit]
-    return Page(
-        items=[make(row) for row in shown],
-        next_cursor=cursor(shown[-1]) if len(rows) > limit else None,
-    )
+    items, next_cursor = cut(rows, limit=limit, make=make, cursor=cursor)
+    return Page(items=items, next_cursor=next_cursor)
+
+
+def rows_wanted(limit: int | None) -> int:
+    """Return how many rows to ask for: one more than is shown, or all there are."""
+    return MAX_INT64 if limit is None else limit + 1
+
+
+def cut(
+    rows: Sequence[R], *, limit: int | None, make: Callable[[R], T], cursor: Callable[[R], str]
+) -> tuple[list[T], str | None]:
+    """Return the first ``limit`` rows and where the rest begins, None without a rest."""
+    shown = rows if limit is None else rows[:limit]
+    items = [make(row) for row in shown]
+    return items, cursor(shown[-1]) if len(rows) > len(shown) else None
 
 
 def parse_id_cursor(cursor: str) -> int:

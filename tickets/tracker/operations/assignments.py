@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tickets.clock import Clock
-from tickets.db.database import Database
+from tickets.db.database import Database, Row
 from tickets.errors import NotFound, TaskNotFound
-from tickets.tracker.domain.documents import MAX_INT64, ArrayQuery, NewAssignment
+from tickets.tracker.domain.documents import ArrayQuery, NewAssignment
 from tickets.tracker.domain.records import Assignment, Outcome
 from tickets.tracker.operations.access import check_task_reader
 from tickets.tracker.operations.facts import announce, record
-from tickets.web.pages import parse_id_cursor
+from tickets.web.pages import cut, parse_id_cursor, rows_wanted
 
 
 class AssignmentOperations:
@@ -71,24 +71,27 @@ class AssignmentOperations:
         Raises NotFound, InvalidCursor, Unauthorized.
         """
         after_seq = 0 if query.cursor is None else parse_id_cursor(query.cursor)
-        limit = query.limit if query.limit is not None else MAX_INT64 - 1
         with self._db.read() as tx:
             check_task_reader(tx, task_id, reader=reader, now_ms=self._clock.now_ms())
             if tx.value("tasks.seq_of", task_id=task_id) is None:
                 raise NotFound("No task has this id")
             found = tx.many(
-                "assignments.of_task", task_id=task_id, after_seq=after_seq, limit=limit + 1
+                "assignments.of_task",
+                task_id=task_id,
+                after_seq=after_seq,
+                limit=rows_wanted(query.limit),
             )
-        shown = found[:limit]
-        items = [
-            Assignment(
-                task_id=row["task_id"],
-                agent_id=row["agent_id"],
-                assigned_by=row["assigned_by"],
-                active=bool(row["active"]),
-                created_at_ms=row["created_at_ms"],
-                updated_at_ms=row["updated_at_ms"],
-            )
-            for row in shown
-        ]
-        return items, str(shown[-1]["seq"]) if len(found) > limit else None
+        return cut(
+            found, limit=query.limit, make=_assignment, cursor=lambda row: str(row["seq"])
+        )
+
+
+def _assignment(row: Row) -> Assignment:
+    return Assignment(
+        task_id=row["task_id"],
+        agent_id=row["agent_id"],
+        assigned_by=row["assigned_by"],
+        active=bool(row["active"]),
+        created_at_ms=row["created_at_ms"],
+        updated_at_ms=row["updated_at_ms"],
+    )

@@ -15,13 +15,13 @@ from tickets.errors import (
     TaskNotFound,
 )
 from tickets.tracker.domain.dependencies import find_cycle
-from tickets.tracker.domain.documents import MAX_INT64, ArrayQuery
+from tickets.tracker.domain.documents import ArrayQuery
 from tickets.tracker.domain.records import Dependency, Outcome
 from tickets.tracker.operations.access import check_task_reader
 from tickets.tracker.operations.facts import announce, record
 from tickets.tracker.operations.readiness import is_resolved
 from tickets.tracker.operations.rows import found_task
-from tickets.web.pages import parse_id_cursor
+from tickets.web.pages import cut, parse_id_cursor, rows_wanted
 
 
 class DependencyOperations:
@@ -78,18 +78,18 @@ class DependencyOperations:
         Raises NotFound, InvalidCursor, Unauthorized.
         """
         after_seq = 0 if query.cursor is None else parse_id_cursor(query.cursor)
-        limit = query.limit if query.limit is not None else MAX_INT64 - 1
         with self._db.read() as tx:
             check_task_reader(tx, task_id, reader=reader, now_ms=self._clock.now_ms())
             if tx.value("tasks.seq_of", task_id=task_id) is None:
                 raise NotFound("No task has this id")
             found = tx.many(
-                "dependencies.of_task", task_id=task_id, after_seq=after_seq, limit=limit + 1
+                "dependencies.of_task",
+                task_id=task_id,
+                after_seq=after_seq,
+                limit=rows_wanted(query.limit),
             )
-        shown = found[:limit]
-        return (
-            [dependency(row) for row in shown],
-            str(shown[-1]["seq"]) if len(found) > limit else None,
+        return cut(
+            found, limit=query.limit, make=dependency, cursor=lambda row: str(row["seq"])
         )
 
 
@@ -109,8 +109,8 @@ def add_edges(
     *,
     now_ms: int,
     is_new: bool = False,
-) -> None:
-    """Add edges to an existing task and count those that are open.
+) -> Row | None:
+    """Add edges to an existing task; return it as it is now, or None where none is open.
 
     Nothing can depend on a task that is new, so no cycle is looked for there. Raises
     TaskNotFound, InvalidDependency, DuplicateDependency, DependencyCycle.
@@ -138,8 +138,9 @@ def add_edges(
                 task_id=task_id,
                 depends_on_task_id=target_id,
             )
-    if open_count:
-        tx.one("tasks.count_open_dependencies", task_id=task_id, step=open_count)
+    if not open_count:
+        return None
+    return tx.one("tasks.count_open_dependencies", task_id=task_id, step=open_count)
 
 
 def _check_acyclic(tx: Transaction, task_id: str, target_id: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tickets.clock import Clock
-from tickets.db.database import Database
+from tickets.db.database import Database, Row
 from tickets.errors import InvalidStatus, NotFound
-from tickets.tracker.domain.documents import MAX_INT64, ArrayQuery, NewGateResult
+from tickets.tracker.domain.documents import ArrayQuery, NewGateResult
 from tickets.tracker.domain.records import GateResult, Json
 from tickets.tracker.operations.access import check_run_reader, lease_of_run
 from tickets.tracker.operations.facts import record
 from tickets.web.answers import to_json
-from tickets.web.pages import parse_id_cursor
+from tickets.web.pages import cut, parse_id_cursor, rows_wanted
 
 
 class GateOperations:
@@ -60,24 +60,27 @@ class GateOperations:
         Raises NotFound, InvalidCursor, Unauthorized.
         """
         after_id = 0 if query.cursor is None else parse_id_cursor(query.cursor)
-        limit = query.limit if query.limit is not None else MAX_INT64 - 1
         with self._db.read() as tx:
             check_run_reader(tx, run_id, reader=reader, now_ms=self._clock.now_ms())
             if tx.value("runs.task_of", run_id=run_id) is None:
                 raise NotFound("No run has this id")
-            found = tx.many("gates.of_run", run_id=run_id, after_id=after_id, limit=limit + 1)
-        shown = found[:limit]
-        items = [
-            GateResult(
-                id=row["id"],
-                run_id=row["run_id"],
-                task_id=row["task_id"],
-                gate=row["gate"],
-                status=row["status"],
-                evidence=Json(row["evidence_json"].encode()),
-                actor=row["actor"],
-                ts_ms=row["ts_ms"],
+            found = tx.many(
+                "gates.of_run",
+                run_id=run_id,
+                after_id=after_id,
+                limit=rows_wanted(query.limit),
             )
-            for row in shown
-        ]
-        return items, str(shown[-1]["id"]) if len(found) > limit else None
+        return cut(found, limit=query.limit, make=_result, cursor=lambda row: str(row["id"]))
+
+
+def _result(row: Row) -> GateResult:
+    return GateResult(
+        id=row["id"],
+        run_id=row["run_id"],
+        task_id=row["task_id"],
+        gate=row["gate"],
+        status=row["status"],
+        evidence=Json(row["evidence_json"].encode()),
+        actor=row["actor"],
+        ts_ms=row["ts_ms"],
+    )

@@ -32,6 +32,7 @@ from tickets.tracker.domain.search import (
 from tickets.tracker.operations.facts import record
 from tickets.web.answers import to_json
 from tickets.web.conditions import UNCONDITIONAL, Condition
+from tickets.web.pages import cut, rows_wanted
 
 RESERVED_NAMESPACE = "search"
 DELETED_VERSION_MARK = "kv_deleted_version"
@@ -146,13 +147,15 @@ class KvOperations:
         Raises ReservedNamespace, Invalid, InvalidCursor.
         """
         check_names(namespace)
-        limit = query.limit if query.limit is not None else MAX_INT64 - 1
         after_key = None if query.cursor is None else parse_key_cursor(query.cursor)
         from_key, end_key = key_range(query.prefix or "", after_key)
         with self._db.read() as tx:
             if end_key is None:
                 rows = tx.many(
-                    "kv.page", namespace=namespace, from_key=from_key, limit=limit + 1
+                    "kv.page",
+                    namespace=namespace,
+                    from_key=from_key,
+                    limit=rows_wanted(query.limit),
                 )
             else:
                 rows = tx.many(
@@ -160,10 +163,11 @@ class KvOperations:
                     namespace=namespace,
                     from_key=from_key,
                     end_key=end_key,
-                    limit=limit + 1,
+                    limit=rows_wanted(query.limit),
                 )
-        items = [_entry(row) for row in rows[:limit]]
-        return items, cursor_after(items[-1].key) if len(rows) > limit else None
+        return cut(
+            rows, limit=query.limit, make=_entry, cursor=lambda row: cursor_after(row["key"])
+        )
 
     def search(self, query: SearchQuery) -> list[Entry]:
         """Return the entries that hold every term of ``q``, the best match first.

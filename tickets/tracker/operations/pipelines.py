@@ -14,7 +14,7 @@ from tickets.tracker.domain.records import Json, NewPipelineAnswer, Pipeline
 from tickets.tracker.domain.stored_pipelines import read_definition
 from tickets.tracker.operations.facts import record
 from tickets.web.answers import to_json
-from tickets.web.pages import parse_time_cursor
+from tickets.web.pages import cut, parse_time_cursor, rows_wanted
 
 
 class Definitions:
@@ -99,7 +99,6 @@ class PipelineOperations:
 
         Raises InvalidCursor.
         """
-        limit = query.limit if query.limit is not None else MAX_INT64 - 1
         with self._db.read() as tx:
             before_created_at_ms, before_seq = MAX_INT64, MAX_INT64
             if query.cursor is not None:
@@ -110,11 +109,14 @@ class PipelineOperations:
                 "pipelines.page",
                 before_created_at_ms=before_created_at_ms,
                 before_seq=before_seq,
-                limit=limit + 1,
+                limit=rows_wanted(query.limit),
             )
-        items = [_pipeline(row) for row in rows[:limit]]
-        cut = len(rows) > limit
-        return items, f"{items[-1].created_at_ms}:{items[-1].id}" if cut else None
+        return cut(
+            rows,
+            limit=query.limit,
+            make=_pipeline,
+            cursor=lambda row: f"{row['created_at_ms']}:{row['id']}",
+        )
 
 
 def _pipeline(row: Row) -> Pipeline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -11,7 +11,7 @@ from tickets.db.database import Row, Transaction
 from tickets.tracker.domain.retry import (
     NEVER_AGAIN_MS,
     Backoff,
-    DeadLetter,
+    Retry,
     RetryPolicy,
     next_step,
 )
@@ -25,6 +25,17 @@ STEP_ROWS = 100
 RELEASE_STEP_ROWS = 500
 
 MAX_ATTEMPTS_EXCEEDED = "max_attempts_exceeded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A run that ended without success. ``event_kind`` is the event that tells of a retry."""
+
+    task_id: str
+    run_id: str
+    event_kind: str
+    is_charged: bool
+    failed_at_ms: int
 
 
 class Readiness:
@@ -85,73 +96,40 @@ class Readiness:
             lease_id=lease["id"],
             counted=bool(lease["showed_life"]),
         )
-        self.after_failure(
-            tx,
+        failure = Failure(
             task_id=lease["task_id"],
             run_id=lease["run_id"],
-            is_charged=bool(lease["showed_life"]),
             event_kind="lease_expired",
+            is_charged=bool(lease["showed_life"]),
             failed_at_ms=lease["expires_at_ms"],
-            now_ms=now_ms,
         )
+        self.after_failure(tx, failure, now_ms=now_ms)
 
-    def after_failure(
-        self,
-        tx: Transaction,
-        *,
-        task_id: str,
-        run_id: str,
-        is_charged: bool,
-        event_kind: str,
-        failed_at_ms: int,
-        now_ms: int,
-    ) -> None:
+    def after_failure(self, tx: Transaction, failure: Failure, *, now_ms: int) -> None:
         """Let the task of a run that ended without success wait, or give it up.
 
-        ``event_kind`` is the event that tells of a retry. Source: docs/lifecycle.md, Failure.
+        Source: docs/lifecycle.md, Failure and retry.
         """
-        task = tx.one("tasks.get", task_id=task_id)
+        task = tx.one("tasks.get", task_id=failure.task_id)
         assert task is not None, "runs refer to their task by foreign key"
         vacate(tx, task["stage"])
         policy = retry_policy(task)
-        if not is_charged:
+        if not failure.is_charged:
             # Nothing was used up; a limit that was lowered meanwhile waits for a failure.
             policy = replace(policy, max_attempts=None)
-        failed_attempts = task["failed_attempts"] + int(is_charged)
+        failed_attempts = task["failed_attempts"] + int(failure.is_charged)
         step = next_step(
             policy, failed_attempts=failed_attempts, random_unit=self._random_unit()
         )
-        if isinstance(step, DeadLetter):
-            if event_kind == "lease_expired":
-                system_event(
-                    tx,
-                    event_kind,
-                    run_id=run_id,
-                    now_ms=now_ms,
-                    data={"reason": event_kind, "counted": True},
-                )
-            self._give_up(tx, task, run_id, failed_attempts=failed_attempts, now_ms=now_ms)
+        if isinstance(step, Retry):
+            _retry_later(tx, failure, step, failed_attempts=failed_attempts, now_ms=now_ms)
             return
-        next_eligible_at_ms = failed_at_ms + step.delay_ms
-        row = tx.one(
-            "tasks.retry_later",
-            task_id=task_id,
-            is_delayed=int(next_eligible_at_ms > now_ms),
-            next_eligible_at_ms=next_eligible_at_ms,
-            failed_attempts=failed_attempts,
-            now_ms=now_ms,
-        )
-        data = {
-            "reason": event_kind,
-            "failed_attempts": failed_attempts,
-            "retry_delay_ms": step.delay_ms,
-            "next_eligible_at_ms": next_eligible_at_ms,
-        }
-        if event_kind == "lease_expired":
-            data["counted"] = is_charged
-        system_event(tx, event_kind, run_id=run_id, now_ms=now_ms, data=data)
-        assert row is not None
-        announce(tx, row)
+        if failure.event_kind == "lease_expired":
+            data = {"reason": failure.event_kind, "counted": True}
+            system_event(
+                tx, failure.event_kind, run_id=failure.run_id, now_ms=now_ms, data=data
+            )
+        self._give_up(tx, task, failure.run_id, failed_attempts=failed_attempts, now_ms=now_ms)
 
     def _give_up(
         self, tx: Transaction, task: Row, run_id: str, *, failed_attempts: int, now_ms: int
@@ -198,6 +176,31 @@ class Readiness:
         settle_dependents(tx, task["id"], was_resolved=is_resolved(task), now_resolved=False)
         assert row is not None
         announce(tx, row)
+
+
+def _retry_later(
+    tx: Transaction, failure: Failure, step: Retry, *, failed_attempts: int, now_ms: int
+) -> None:
+    next_eligible_at_ms = failure.failed_at_ms + step.delay_ms
+    task = tx.one(
+        "tasks.retry_later",
+        task_id=failure.task_id,
+        is_delayed=int(next_eligible_at_ms > now_ms),
+        next_eligible_at_ms=next_eligible_at_ms,
+        failed_attempts=failed_attempts,
+        now_ms=now_ms,
+    )
+    assert task is not None, "runs refer to their task by foreign key"
+    data = {
+        "reason": failure.event_kind,
+        "failed_attempts": failed_attempts,
+        "retry_delay_ms": step.delay_ms,
+        "next_eligible_at_ms": next_eligible_at_ms,
+    }
+    if failure.event_kind == "lease_expired":
+        data["counted"] = failure.is_charged
+    system_event(tx, failure.event_kind, run_id=failure.run_id, now_ms=now_ms, data=data)
+    announce(tx, task)
 
 
 def is_anything_due(tx: Transaction, *, now_ms: int) -> bool:

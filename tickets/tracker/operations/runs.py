@@ -24,7 +24,12 @@ from tickets.tracker.operations.access import (
 )
 from tickets.tracker.operations.facts import announce, record, system_event, vacate
 from tickets.tracker.operations.pipelines import Definitions
-from tickets.tracker.operations.readiness import Readiness, is_resolved, settle_dependents
+from tickets.tracker.operations.readiness import (
+    Failure,
+    Readiness,
+    is_resolved,
+    settle_dependents,
+)
 from tickets.web.answers import to_json
 from tickets.web.pages import Page, make_page, parse_id_cursor
 
@@ -172,15 +177,14 @@ class RunOperations:
                 run_id=run_id,
                 error=document.error,
             )
-            self._readiness.after_failure(
-                tx,
+            failure = Failure(
                 task_id=lease["task_id"],
                 run_id=run_id,
-                is_charged=True,
                 event_kind="retry_scheduled",
+                is_charged=True,
                 failed_at_ms=now_ms,
-                now_ms=now_ms,
             )
+            self._readiness.after_failure(tx, failure, now_ms=now_ms)
             return Outcome(status="failed")
 
     def release(self, run_id: str, *, reason: str | None, holder: bytes | None) -> Outcome:

@@ -27,7 +27,7 @@ from tickets.tracker.domain.documents import (
     TaskChanges,
     TaskQuery,
 )
-from tickets.tracker.domain.pipelines import Definition
+from tickets.tracker.domain.pipelines import Definition, Stage
 from tickets.tracker.domain.records import Task
 from tickets.tracker.operations import rows
 from tickets.tracker.operations.dependencies import add_edges
@@ -90,23 +90,10 @@ class TaskOperations:
         stage = definition.stage(definition.initial)
         assert stage is not None, "checked when the pipeline was created"
         task_id = new_id()
-        tx.one(
-            "tasks.create",
-            id=task_id,
-            pipeline_id=document.pipeline_id,
-            stage=stage.name,
-            title=document.title,
-            description=document.description,
-            priority=document.priority or 0,
-            metadata_json=to_json(document.metadata or {}),
-            **_policy_columns(policy),
-            claim_role=stage.agent_role,
-            claim_assignee=document.assigned_agent_id,
-            is_terminal=int(stage.terminal),
-            now_ms=now_ms,
-        )
+        task = _insert(tx, document, task_id, stage, policy, now_ms=now_ms)
         if document.dependencies:
-            add_edges(tx, task_id, document.dependencies, now_ms=now_ms, is_new=True)
+            blocked = add_edges(tx, task_id, document.dependencies, now_ms=now_ms, is_new=True)
+            task = blocked or task
         if document.assigned_agent_id is not None:
             tx.run(
                 "assignments.activate",
@@ -123,19 +110,6 @@ class TaskOperations:
             pipeline_id=document.pipeline_id,
             stage=stage.name,
         )
-        task = (
-            tx.one("tasks.claim_facts", task_id=task_id)
-            if document.dependencies
-            else {
-                "claim_role": stage.agent_role,
-                "claim_assignee": document.assigned_agent_id,
-                "is_dead": 0,
-                "is_delayed": 0,
-                "is_leased": 0,
-                "open_dependency_count": 0,
-            }
-        )
-        assert task is not None
         announce(tx, task)
         return task_id
 
@@ -227,6 +201,34 @@ class _at_index:  # noqa: N801  # reads as a clause: with _at_index(3)
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, TicketsError):
             error.details = {"index": self._index, "problems": error.details or []}
+
+
+def _insert(
+    tx: Transaction,
+    document: NewTask,
+    task_id: str,
+    stage: Stage,
+    policy: RetryPolicyDocument,
+    *,
+    now_ms: int,
+) -> Row:
+    task = tx.one(
+        "tasks.create",
+        id=task_id,
+        pipeline_id=document.pipeline_id,
+        stage=stage.name,
+        title=document.title,
+        description=document.description,
+        priority=document.priority or 0,
+        metadata_json=to_json(document.metadata or {}),
+        **_policy_columns(policy),
+        claim_role=stage.agent_role,
+        claim_assignee=document.assigned_agent_id,
+        is_terminal=int(stage.terminal),
+        now_ms=now_ms,
+    )
+    assert task is not None, "an insert without conflict"
+    return task
 
 
 def _page(tx: Transaction, query: TaskQuery, **position: int) -> list[Row]:
