@@ -110,7 +110,7 @@ def kind_of(schema: Json) -> str:
     """Return a schema in a few words."""
     if "anyOf" in schema:
         kinds = [kind_of(kind) for kind in schema["anyOf"]]
-        return " or ".join(kind for kind in kinds if kind != "null") or "null"
+        return " or ".join(kinds)
     if "$ref" in schema:
         return f"[{schema['$ref'].rsplit('/', maxsplit=1)[-1]}](#documents)"
     if schema.get("type") == "array":

@@ -112,7 +112,7 @@ def _add_database_commands(
     _command(commands, "migrate", "bring the database up to date", _migrate)
     _command(commands, "check-db", "check the database file; exit 1 if broken", _check_db)
     backup = _command(commands, "backup", "copy the live database to a new file", _backup)
-    backup.add_argument("file", metavar="FILE")
+    backup.add_argument("file", metavar="FILE", help="where to; must not exist yet")
     prune = _command(commands, "prune", "delete old traces, changes and keys", _prune)
     prune.add_argument(
         "--older-than", metavar="AGE", required=True, help="such as 30d, 12h or 90m"
@@ -120,7 +120,7 @@ def _add_database_commands(
     importer = _command(
         commands, "import-nulltickets", "copy a nullTickets database into this one", _import
     )
-    importer.add_argument("file", metavar="FILE")
+    importer.add_argument("file", metavar="FILE", help="the nullTickets database; only read")
 
 
 def _command(

@@ -80,6 +80,8 @@ def backup_database(settings: Settings, file: Path) -> int:
     _require(settings.db)
     if file.exists():
         raise ConfigError(f"{file} exists; a backup never overwrites")
+    if not file.parent.is_dir():
+        raise ConfigError(f"the folder {file.parent} for the backup does not exist")
     with closing(_open(settings)) as db:
         db.backup(file)
     _say(f"{settings.db} copied to {file}")
@@ -156,7 +158,7 @@ def _open(settings: Settings) -> Database:
 
 def _require(path: Path) -> None:
     if not path.is_file():
-        raise ConfigError(f"there is no database {path}")
+        raise ConfigError(f"there is no database {path}; name the file with --db")
 
 
 def _say_counts(verb: str, counts: dict[str, int]) -> None:

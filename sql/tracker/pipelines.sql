@@ -38,6 +38,12 @@ SELECT seq
   FROM pipelines
  WHERE id = :pipeline_id;
 
+-- name: id_of_name :value
+-- uses: sqlite_autoindex_pipelines_2
+SELECT id
+  FROM pipelines
+ WHERE name = :name;
+
 -- name: stages_of_role :many
 -- uses: idx_pipeline_stages_role
 SELECT DISTINCT stage

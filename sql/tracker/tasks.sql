@@ -50,6 +50,20 @@ SELECT seq, id, pipeline_id, stage, title, description, priority, metadata_json,
  ORDER BY created_at_ms, seq
  LIMIT :limit;
 
+-- name: page_dead_lettered :many
+-- uses: idx_tasks_dead_lettered
+-- scans: tasks, along an index that holds dead-lettered and cancelled tasks only
+SELECT seq, id, pipeline_id, stage, title, description, priority, metadata_json, task_version,
+       next_eligible_at_ms, max_attempts, retry_delay_ms, retry_backoff_json,
+       dead_letter_stage, dead_letter_reason, failed_attempts, created_at_ms, updated_at_ms
+  FROM tasks
+ WHERE dead_letter_reason IS NOT NULL
+   AND (created_at_ms, seq) > (:after_created_at_ms, :after_seq)
+   AND (CAST(:stage AS TEXT) IS NULL OR stage = :stage)
+   AND (CAST(:pipeline_id AS TEXT) IS NULL OR pipeline_id = :pipeline_id)
+ ORDER BY created_at_ms, seq
+ LIMIT :limit;
+
 -- name: page_by_pipeline_stage :many
 -- uses: idx_tasks_pipeline_stage_created
 SELECT seq, id, pipeline_id, stage, title, description, priority, metadata_json, task_version,

@@ -128,3 +128,19 @@ def test_a_wait_is_at_most_a_minute(client: Client, wait_ms: str) -> None:
     response = client.get(f"/changes?wait_ms={wait_ms}", status=400)
 
     assert response.json["error"]["details"][0]["field"] == "wait_ms"
+
+
+def test_a_cursor_beyond_the_newest_change_is_refused(client: Client, make: Factory) -> None:
+    """After a restore from an older backup a consumer must not skip changes in silence."""
+    make.pipeline()
+
+    assert client.get("/changes?after=1").json == {"items": [], "next_cursor": "1"}
+    assert client.get("/changes?after=2", status=400).json == refused("invalid_cursor")
+
+
+def test_cursor_is_another_name_of_after(client: Client, make: Factory) -> None:
+    make.task(make.pipeline())
+
+    items = client.get("/changes?cursor=1").json["items"]
+
+    assert [item["kind"] for item in items] == ["task.created"]

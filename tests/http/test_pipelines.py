@@ -82,12 +82,14 @@ def test_a_list_of_pipelines_is_cut_at_1_to_1000(client: Client, limit: str) -> 
     assert client.get(f"/pipelines?limit={limit}", status=400).json == refused("invalid_limit")
 
 
-def test_a_name_is_taken_once(client: Client, make: Factory) -> None:
-    make.pipeline(name="p")
+def test_a_name_is_taken_once_and_the_refusal_names_who_has_it(
+    client: Client, make: Factory
+) -> None:
+    pipeline_id = make.pipeline(name="p")
 
     response = client.post_json("/pipelines", {"name": "p", "definition": REVIEW}, status=409)
 
-    assert response.json == refused("duplicate_name")
+    assert response.json == refused("duplicate_name", {"id": pipeline_id})
     client.post_json("/pipelines", {"name": "P", "definition": REVIEW}, status=201)
 
 

@@ -329,3 +329,21 @@ def test_a_page_holds_50_tasks_by_default(client: Client, make: Factory) -> None
 
     assert len(client.get("/tasks").json["items"]) == 50
     assert len(client.get("/tasks?limit=1000").json["items"]) == 51
+
+
+def test_the_dead_letter_can_be_listed(client: Client, make: Factory) -> None:
+    pipeline_id, other_id = make.pipeline(), make.pipeline()
+    make.task(pipeline_id)
+    dead = make.task(pipeline_id, priority=9, retry_policy={"max_attempts": 1})
+    make.fail(make.claim())
+    cancelled = make.task(other_id)
+    client.post(f"/tasks/{cancelled}/cancel")
+
+    def listed(query: str) -> list[str]:
+        return [task["id"] for task in client.get(f"/tasks?{query}").json["items"]]
+
+    assert listed("dead_lettered=true") == [dead, cancelled]
+    assert listed(f"dead_lettered=true&pipeline_id={other_id}") == [cancelled]
+    assert listed("dead_lettered=true&stage=done") == []
+    response = client.get("/tasks?dead_lettered=yes", status=400)
+    assert response.json == field_refused("dead_lettered")

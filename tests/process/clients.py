@@ -160,6 +160,8 @@ class Open:
 def tickets(home: Path, *flags: str, **variables: str) -> Iterator[Server]:
     """Serve ``home``/t.db on a port of the system's choice, unless the flags say another."""
     command = ["-m", "tickets", "serve", "--port", "0", "--db", "t.db", *flags]
+    # A server that is killed cannot clear away its scratch directory.
+    variables = {"TMPDIR": str(home), **variables}
     with running([*command, "--log-level", "warning"], home=home, **variables) as server:
         yield server
 

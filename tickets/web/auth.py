@@ -86,8 +86,10 @@ class Authenticator:
         segments = path_segments(req.env)
         if segments in _PUBLIC or is_operator:
             return caller
-        if token is None or (token_hash is None and not _is_lease_path(segments)):
-            raise Unauthorized
+        if token is None:
+            raise Unauthorized("Send the API token as header 'Authorization: Bearer …'")
+        if token_hash is None and not _is_lease_path(segments):
+            raise Unauthorized("The bearer token is not the API token of this server")
         return caller
 
 

@@ -66,6 +66,8 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
     Raises InvalidJson, and Invalid for U+0000.
     """
+    if not data.strip():
+        raise InvalidJson("The body is empty; it must be a JSON object")
     try:
         text = data.decode()
         _check_depth(text)

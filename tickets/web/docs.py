@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from typing import Any
 
@@ -54,7 +55,7 @@ def docs_page(document: Json) -> str:
 
 
 def _operation(path: str, method: str, operation: Json) -> str:
-    parts = [f"<p>{escape(operation['description'])}</p>"]
+    parts = [f"<p>{_prose(operation['description'])}</p>"]
     if operation["parameters"]:
         rows = "".join(
             f"<tr><td><code>{escape(parameter['name'])}</code></td>"
@@ -66,7 +67,7 @@ def _operation(path: str, method: str, operation: Json) -> str:
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(f"<p>Body, {escape(media)}:</p>{_schema(content)}")
     for status, response in operation["responses"].items():
-        parts.append(f"<p><b>{escape(status)}</b> {escape(response['description'])}</p>")
+        parts.append(f"<p><b>{escape(status)}</b> {_prose(response['description'])}</p>")
         if status.startswith("2"):
             parts += [_schema(content) for content in response.get("content", {}).values()]
     return (
@@ -74,6 +75,11 @@ def _operation(path: str, method: str, operation: Json) -> str:
         f"<span class='path'>{escape(path)}</span>{escape(operation['summary'])}</summary>"
         f"{''.join(parts)}</details>"
     )
+
+
+def _prose(text: str) -> str:
+    """Return text with what stands between backticks as code."""
+    return re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", escape(text), flags=re.DOTALL)
 
 
 def _schema(content: Json) -> str:

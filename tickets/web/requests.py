@@ -121,4 +121,4 @@ class AroundRequests:
 def refuse_unknown_path(req: Request, _resp: Response, **_params: str) -> None:
     """Answer every path that no route has: 401 for strangers, 404 for the others."""
     require(req.context.caller, Access.API)
-    raise NotFound("No such path; GET /openapi.json lists what there is")
+    raise NotFound("No such path; /docs and /openapi.json list what there is")

@@ -64,6 +64,8 @@ CREATE INDEX idx_tasks_claim
 CREATE INDEX idx_tasks_delayed ON tasks (next_eligible_at_ms) WHERE is_delayed = 1 AND is_dead = 0;
 CREATE INDEX idx_tasks_delayed_role
     ON tasks (claim_role, claim_assignee, next_eligible_at_ms) WHERE is_delayed = 1 AND is_dead = 0;
+CREATE INDEX idx_tasks_dead_lettered
+    ON tasks (created_at_ms, seq) WHERE dead_letter_reason IS NOT NULL;
 CREATE INDEX idx_tasks_created ON tasks (created_at_ms, seq);
 CREATE INDEX idx_tasks_pipeline_stage_created ON tasks (pipeline_id, stage, created_at_ms, seq);
 

@@ -5,7 +5,7 @@ Unknown fields are ignored and null stands for absent, because existing clients 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -165,6 +165,7 @@ class TaskQuery(Document, frozen=True):
 
     stage: str | None = None
     pipeline_id: str | None = None
+    dead_lettered: Literal["true"] | None = None
     limit: Limit = 50
     cursor: TimeCursor | None = None
 
@@ -336,6 +337,7 @@ class ChangesQuery(Document, frozen=True):
     """``GET /changes``."""
 
     after: IdCursor | None = None
+    cursor: IdCursor | None = None
     kind: str | None = None
     wait_ms: WaitMs = 0
     limit: Limit = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tickets.db.database import Database, Row, Transaction
-from tickets.errors import ChangesPruned
+from tickets.errors import ChangesPruned, InvalidCursor
 from tickets.tracker.domain.documents import ChangesQuery
 from tickets.tracker.domain.records import Change, Changes, Json
 from tickets.web.pages import parse_id_cursor
@@ -23,13 +23,18 @@ class ChangeOperations:
         Without ``after`` the feed begins with the oldest change kept. Raises InvalidCursor,
         ChangesPruned where changes after the cursor are gone.
         """
-        after_id = None if query.after is None else max(0, parse_id_cursor(query.after))
+        after = query.after if query.after is not None else query.cursor
+        after_id = None if after is None else max(0, parse_id_cursor(after))
         with self._db.read() as tx:
             pruned_to = tx.value("marks.value", name=PRUNED_TO_MARK) or 0
             if after_id is not None and after_id < pruned_to:
                 raise ChangesPruned
             start = max(after_id or 0, pruned_to)
             newest_id = tx.value("changes.newest_id")
+            if start > max(newest_id, pruned_to):
+                raise InvalidCursor(
+                    "The cursor is newer than the newest change; was the database restored?"
+                )
             found = _page(tx, query, after_id=start, limit=query.limit)
         if len(found) == query.limit:
             next_id = found[-1]["id"]

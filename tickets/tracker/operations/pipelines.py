@@ -66,7 +66,8 @@ class PipelineOperations:
                 created_at_ms=now_ms,
             )
             if created is None:
-                raise DuplicateName
+                existing = tx.value("pipelines.id_of_name", name=document.name)
+                raise DuplicateName(details={"id": existing})
             for stage in definition.stages.values():
                 tx.run(
                     "pipelines.add_stage",

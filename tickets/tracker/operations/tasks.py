@@ -237,6 +237,10 @@ def _page(tx: Transaction, query: TaskQuery, **position: int) -> list[Row]:
     An index of their own for these two would cost every stage change two pages more.
     """
     stage, pipeline_id = query.stage, query.pipeline_id
+    if query.dead_lettered is not None:
+        return tx.many(
+            "tasks.page_dead_lettered", stage=stage, pipeline_id=pipeline_id, **position
+        )
     if stage is None and pipeline_id is None:
         return tx.many("tasks.page", **position)
     if stage is not None and pipeline_id is not None:

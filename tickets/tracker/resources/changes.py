@@ -27,7 +27,10 @@ class ChangeCollection:
         errors=(InvalidLimit, InvalidCursor, ChangesPruned),
     )
     def on_get(self, _req: Request, _resp: Response, query: ChangesQuery) -> Changes:
-        """``GET /changes?after=&kind=&wait_ms=&limit=`` → 200 part of the feed."""
+        """``GET /changes?after=&kind=&wait_ms=&limit=`` → 200 part of the feed.
+
+        ``cursor`` is the same as ``after``.
+        """
         return self._waiting.until(
             lambda: self._changes.list_after(query),
             is_enough=lambda changes: bool(changes.items),

@@ -76,7 +76,10 @@ class TaskCollection:
         errors=(InvalidLimit, InvalidCursor),
     )
     def on_get(self, _req: Request, _resp: Response, query: TaskQuery) -> Page[Task]:
-        """``GET /tasks?stage=&pipeline_id=&limit=&cursor=`` → 200 page of tasks."""
+        """``GET /tasks?stage=&pipeline_id=&limit=&cursor=`` → 200 page of tasks.
+
+        ``dead_lettered=true`` keeps those that were given up or cancelled.
+        """
         return self._tasks.list_oldest_first(query)
 
 
