@@ -259,3 +259,14 @@ def test_a_feed_that_stays_silent_answers_with_the_cursor(client: Client, db: Da
     response = client.get("/changes?wait_ms=1", status=200)
 
     assert response.json == {"items": [], "next_cursor": "0"}
+
+
+def test_a_claim_that_finds_no_place_to_wait_is_told_to_pause(
+    claim_later: Callable[..., Future[Any]], make: Factory
+) -> None:
+    make.pipeline()
+    claim_later(agent="a1")
+    claim_later(agent="a2")
+
+    assert make.no_claim(agent="a3", wait_ms=MAX_WAIT_MS).headers["Retry-After"] == "1"
+    assert "Retry-After" not in make.no_claim(agent="a3").headers

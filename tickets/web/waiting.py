@@ -42,14 +42,19 @@ class Waiting:
         wait_ms: int,
         all_woken: bool = False,
         is_gone: Callable[[], bool] = lambda: False,
+        on_full: Callable[[], object] = lambda: None,
     ) -> T:
         """Return the first answer that is enough, or the last one when the time is over.
 
         ``ask`` runs once at first and once for each wake-up of a topic. With ``all_woken``
         every wait on a topic is woken, else as many as there were wake-ups. Where ``is_gone``
         says so, nothing is asked for any more and the wake-up goes to the next in line.
+        ``on_full`` is called where a wait was wanted and there is no place for it.
         """
-        if wait_ms <= 0 or self._places is None or not self._places.acquire(blocking=False):
+        if wait_ms <= 0:
+            return ask()
+        if self._places is None or not self._places.acquire(blocking=False):
+            on_full()
             return ask()
         try:
             deadline = time.monotonic() + wait_ms / 1000

@@ -42,7 +42,7 @@ class LeaseClaim:
         """``POST /leases/claim`` → 200 claim, or 200 ``{"claims": […]}``, or 204 for none.
 
         With ``wait_ms`` it waits for a task; a 204 carries ``Retry-After`` where the moment
-        is known at which a task comes free by itself.
+        is known at which a task comes free by itself, or where there was no place to wait.
         """
         answer: Claim | Claims | bytes | None = self._waiting.until(
             lambda: once(
@@ -56,8 +56,10 @@ class LeaseClaim:
             topics=_topics(document),
             wait_ms=document.wait_ms or 0,
             is_gone=lambda: client_is_gone(req),
+            # Or the agents that found no place would ask again without a pause.
+            on_full=lambda: resp.set_header("Retry-After", "1"),
         )
-        if answer is None:
+        if answer is None and resp.get_header("Retry-After") is None:
             until_ms = self._leases.until_next_moment_ms(document)
             if until_ms is not None:
                 resp.set_header("Retry-After", str(max(1, -(-until_ms // 1000))))
