@@ -34,7 +34,7 @@ BEYOND_SCHEMA = {
 # The same where the code is a general one: (path, words of the message).
 BEYOND_SCHEMA_IN = {
     ("/tasks/{task_id}/run-state", "is kept with a run_id only"),
-    ("/runs/{run_id}/events", "missing required field"),
+    ("/runs/{run_id}/events", "kind: is required"),
     ("/v1/traces", "Content-Encoding"),
     ("/otlp/v1/traces", "Content-Encoding"),
 }

@@ -310,6 +310,53 @@ def test_a_walk_sees_every_task_once(
     assert seen == ids
 
 
+# D-01: also where the rows of many pipelines or stages are put in one order
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+def test_a_walk_over_a_stage_of_many_pipelines_keeps_the_order_of_creation(
+    client: Client, make: Factory, clock: FrozenClock, limit: int
+) -> None:
+    pipelines = [make.pipeline() for _ in range(3)]
+    other = make.pipeline(REVIEW)
+    ids = []
+    for index in range(9):
+        ids.append(make.task(pipelines[index * 2 % 3]))
+        make.task(other)
+        clock.advance(ms=index % 2)
+    seen: list[str] = []
+
+    cursor = ""
+    while True:
+        page = client.get(f"/tasks?stage=todo&limit={limit}{cursor}", status=200).json
+        seen += [row["id"] for row in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+
+    assert seen == ids
+
+
+def test_a_walk_over_the_stages_of_a_pipeline_keeps_the_order_of_creation(
+    client: Client, make: Factory
+) -> None:
+    pipeline_id = make.pipeline(REVIEW)
+    ids = [make.task(pipeline_id) for _ in range(6)]
+    for _ in range(3):
+        make.transition(make.claim(), "submit")
+    make.transition(make.claim("reviewer"), "approve")
+    seen: list[str] = []
+
+    cursor = ""
+    while True:
+        url = f"/tasks?pipeline_id={pipeline_id}&limit=2{cursor}"
+        page = client.get(url, status=200).json
+        seen += [row["id"] for row in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+
+    assert seen == ids
+
+
 def test_the_last_full_page_is_the_last(client: Client, make: Factory) -> None:
     pipeline_id = make.pipeline()
     for _ in range(4):

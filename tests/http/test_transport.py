@@ -12,7 +12,7 @@ from tests.conftest import Client
 from tests.factories import Factory, bearer, refused
 
 
-# §10.1: clients double slashes, and follow no redirect
+# clients double slashes, and follow no redirect
 @pytest.mark.parametrize("path", ["/tasks", "/tasks/", "//tasks", "//tasks//", "/%74asks"])
 def test_empty_segments_are_ignored_and_segments_decoded(client: Client, path: str) -> None:
     client.get(path, status=200)

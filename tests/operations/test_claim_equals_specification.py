@@ -299,5 +299,7 @@ def test_a_claim_takes_what_the_specification_grants(
 
         for role in ROLES:
             for agent_id in AGENTS:
+                acting.take("claim", role, agent_id, 1, {"todo": 1, "review": 1})
+                acting.take("claim", role, agent_id, 3, {"todo": 2, "review": 2})
                 acting.take("claim", role, agent_id, 100, None)
         world.check()

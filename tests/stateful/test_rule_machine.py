@@ -87,8 +87,7 @@ class Tracker(RuleBasedStateMachine):
 
     def both(self, act: Callable[[], Any], expect: Callable[[], Any]) -> Any:
         """Do the same here and there; answers and refusals must be equal."""
-        code = None
-        answer = None
+        code = expected_code = answer = expected = None
         try:
             answer = act()
         except TicketsError as error:
@@ -96,10 +95,9 @@ class Tracker(RuleBasedStateMachine):
         try:
             expected = expect()
         except Refused as refused:
-            assert code == refused.code
-            return None
-        assert code is None
-        return answer, expected
+            expected_code = refused.code
+        assert code == expected_code
+        return None if code is not None else (answer, expected)
 
     def id(self, number: int) -> str:
         ids = list(self.model.tasks)

@@ -1,0 +1,155 @@
+"""Answers about things that exist, against the OpenAPI document.
+
+Random ids end in 404 nearly always; here each request meets a task that is held, dead, done
+or free, and a run with a live lease.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.conftest import API_TOKEN
+from tests.contract.test_schemathesis import is_beyond_schema
+from tests.factories import REVIEW, Json, bearer
+from tests.scratch import scratch_world
+from tests.worlds import World
+from tickets.app import Application, openapi_document
+from tickets.config import Settings
+from tickets.ids import new_id
+from tickets.tracker.domain.documents import RetryPolicyDocument, RunState
+from tickets.web.conditions import UNCONDITIONAL
+
+EXAMPLES = 12
+
+
+class Live:
+    """The application under test and what is in it."""
+
+    def __init__(self) -> None:
+        self.app: Application | None = None
+        self.world: World | None = None
+        self.states = itertools.cycle(["held", "dead", "done", "free"])
+        self.answered: Counter[str] = Counter()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        assert self.app is not None
+        return self.app(environ, start_response)
+
+    def ids(self, *, is_run: bool) -> Json:
+        """Make a task in the next state, held where a run is asked for; return all ids."""
+        assert self.world is not None
+        world, state = self.world, "held" if is_run else next(self.states)
+        # A role of its own, so that no other task is in the way.
+        role = new_id()
+        coding = {"coding": {"agent_role": role}}
+        pipeline_id = world.pipeline({**REVIEW, "states": {**REVIEW["states"], **coding}})
+        target = world.task(pipeline_id, assigned_agent_id="nobody here")
+        task_id = world.task(
+            pipeline_id,
+            assigned_agent_id="a1",
+            retry=RetryPolicyDocument(max_attempts=1),
+        )
+        ids = {
+            "task_id": task_id,
+            "pipeline_id": pipeline_id,
+            "agent_id": "a1",
+            "agent_role": role,
+        }
+        if state != "free":
+            claim = world.claim(role)
+            world.event(claim)
+            world.gate(claim)
+            world.artifact(claim)
+            ids |= {"run_id": claim.run.id, "lease_id": claim.lease_id}
+            if state == "dead":
+                world.fail(claim)
+            elif state == "done":
+                world.transition(claim, "submit")
+                world.do.dead_letters.cancel(task_id, reason=None)
+                world.do.dead_letters.requeue(task_id, stage="done")
+        world.depend(task_id, target)
+        world.do.details.set_run_state(task_id, RunState(run_id="r", workflow_state=[1]))
+        world.do.kv.put("ns", "key", {"a": 1}, condition=UNCONDITIONAL)
+        return {**ids, "depends_on_task_id": target, "namespace": "ns", "key": "key"}
+
+
+live = Live()
+schema = schemathesis.openapi.from_dict(openapi_document())
+schema.app = live
+schema.config.generation.update(
+    modes=[GenerationMode.POSITIVE], allow_x00=False, with_security_parameters=False
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def served() -> Iterator[None]:
+    with scratch_world() as (world, clock):
+        configured = Settings(db=Path(world.db.path), wait_slots=0, api_token=API_TOKEN)
+        live.world, live.app = world, Application(world.db, configured, clock)
+        yield
+    never = [label for label, count in live.answered.items() if count == 0]
+    assert never == [], "refused every time, so that no answer was looked at"
+
+
+def aim(case: Any) -> None:
+    """Let a generated request be about something that exists."""
+    path = case.path_parameters or {}
+    ids = live.ids(is_run="run_id" in path or "lease_id" in path)
+    case.path_parameters = {**path, **{name: ids[name] for name in path if name in ids}}
+    if isinstance(case.body, dict):
+        case.body = aimed(case.body, ids)
+        if "depends_on_task_id" in case.body:
+            case.body["depends_on_task_id"] = live.ids(is_run=False)["task_id"]
+    # Versions and encodings that are made up would end in a refusal.
+    for name in ("If-Match", "If-None-Match", "Content-Encoding"):
+        (case.headers or {}).pop(name, None)
+    if "Idempotency-Key" in (case.headers or {}):
+        case.headers["Idempotency-Key"] = new_id()
+
+
+def aimed(body: Json, ids: Json) -> Json:
+    """Return a body that names what exists."""
+    known = {**ids, "trigger": "submit", "status": "pass", "definition": REVIEW}
+    shown = {name: known.get(name, value) for name, value in body.items()}
+    for name in ("expected_stage", "expected_task_version", "dependencies", "stage"):
+        shown.pop(name, None)
+    policy, items = shown.get("retry_policy"), shown.get("tasks")
+    if policy is not None:
+        shown["retry_policy"] = {**policy, "dead_letter_stage": "done"}
+    if items is not None:
+        shown["tasks"] = [
+            {**aimed(item, ids), "depends_on_refs": [], "ref": f"ref-{number}"}
+            for number, item in enumerate(items)
+        ]
+    return shown
+
+
+@schema.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_about_what_exists_is_as_documented(case: Any) -> None:
+    aim(case)
+
+    response = case.call(headers=bearer(API_TOKEN))
+
+    live.answered[case.operation.label] += response.status_code < 300
+    case.validate_response(
+        response,
+        headers=bearer(API_TOKEN),
+        excluded_checks=[positive_data_acceptance] if is_beyond_schema(case, response) else [],
+    )
