@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import Client, FrozenClock
-from tests.factories import Factory, refused
+from tests.factories import Factory, bearer, refused
 from tickets.app import Application
 from tickets.config import Settings
 from tickets.db.database import Database
@@ -49,8 +49,13 @@ def test_a_held_database_is_answered_503_and_reads_go_on(
 
 
 # D-34: a heartbeat is tried harder, since a lost one kills a working agent
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}], ids=["plain", "keyed"])
 def test_a_heartbeat_waits_on_where_other_writes_give_up(
-    db: Database, impatient: Client, make: Factory, monkeypatch: pytest.MonkeyPatch
+    db: Database,
+    impatient: Client,
+    make: Factory,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: dict[str, str],
 ) -> None:
     task_id = make.task()
     claim = make.claim()
@@ -65,7 +70,11 @@ def test_a_heartbeat_waits_on_where_other_writes_give_up(
     with ThreadPoolExecutor() as pool:
         with db.exclusive():
             monkeypatch.setattr(Gate, "join", join)
-            heartbeat = pool.submit(Factory(impatient).heartbeat, claim)
+            heartbeat = pool.submit(
+                impatient.post,
+                f"/leases/{claim['lease_id']}/heartbeat",
+                headers={**bearer(claim["lease_token"]), **headers},
+            )
             assert joins.acquire(timeout=PATIENCE_S)
             impatient.post(f"/tasks/{task_id}/cancel", status=503)
             assert not heartbeat.done()

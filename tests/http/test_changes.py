@@ -12,7 +12,7 @@ from tickets.tracker.operations.retention import RetentionOperations
 
 def test_a_change_tells_what_happened_to_what(client: Client, make: Factory) -> None:
     pipeline_id = make.pipeline(name="p")
-    task_id = make.task(pipeline_id)
+    task_id = make.task(pipeline_id, assigned_agent_id="ada")
 
     assert client.get("/changes", status=200).json == {
         "items": [
@@ -30,7 +30,12 @@ def test_a_change_tells_what_happened_to_what(client: Client, make: Factory) -> 
                 "kind": "task.created",
                 "task_id": task_id,
                 "run_id": None,
-                "data": {"pipeline_id": pipeline_id, "stage": "todo"},
+                "data": {
+                    "pipeline_id": pipeline_id,
+                    "stage": "todo",
+                    "assigned_agent_id": "ada",
+                    "dependencies": [],
+                },
             },
         ],
         "next_cursor": "2",

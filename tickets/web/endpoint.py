@@ -35,6 +35,7 @@ class Endpoint:
     ``body_items`` names a field whose items the responder reads itself, and their type;
     ``body_shown`` is a body that is optional and only shown to readers of the contract, and
     ``raw_body`` lists media types that the responder reads from ``req.context.body``.
+    ``patience_ms`` is how long it may wait for the database, None for the usual time.
     ``replays_itself`` marks a responder that calls ``once`` on its own, because it waits or
     must not repeat a secret.
     """
@@ -55,6 +56,7 @@ class Endpoint:
     headers: tuple[str, ...] = ()
     request_headers: tuple[str, ...] = ()
     replays_itself: bool = False
+    patience_ms: int | None = None
 
 
 def endpoint(
@@ -83,7 +85,12 @@ def endpoint(
             if spec.replays_itself or req.method not in WRITE_METHODS:
                 write_answer(resp, work(self, req, resp, **arguments))
             else:
-                answer = once(req, resp, lambda: work(self, req, resp, **arguments))
+                answer = once(
+                    req,
+                    resp,
+                    lambda: work(self, req, resp, **arguments),
+                    patience_ms=spec.patience_ms,
+                )
                 write_answer(resp, answer)
 
         respond.endpoint = spec  # type: ignore[attr-defined]  # read by the OpenAPI writer

@@ -36,6 +36,7 @@ class IdempotencyKeys:
         *,
         redact: Callable[[Any], Any] | None,
         replay: Callable[[Any], Any] | None,
+        patience_ms: int | None,
     ) -> Any:
         """Return the recorded answer to this key, or do ``work`` and record its answer.
 
@@ -48,7 +49,7 @@ class IdempotencyKeys:
         """
         identity = _identity(req)
         request_hash = hashlib.sha256(req.context.body).digest()
-        with self._db.write() as tx:
+        with self._db.write(patience_ms) as tx:
             now_ms = self._clock.now_ms()
             row = tx.one(
                 "idempotency.find", **identity, created_after_ms=now_ms - self._retention_ms
@@ -75,12 +76,13 @@ def once(
     *,
     redact: Callable[[Any], Any] | None = None,
     replay: Callable[[Any], Any] | None = None,
+    patience_ms: int | None = None,
 ) -> Any:
     """Do ``work``, at most once where the request carries an ``Idempotency-Key``."""
     if req.env.get("HTTP_IDEMPOTENCY_KEY") is None:
         return work()
     keys: IdempotencyKeys = req.context.idempotency
-    return keys.once(req, resp, work, redact=redact, replay=replay)
+    return keys.once(req, resp, work, redact=redact, replay=replay, patience_ms=patience_ms)
 
 
 def _identity(req: Request) -> dict[str, str]:

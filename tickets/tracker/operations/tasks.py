@@ -109,6 +109,8 @@ class TaskOperations:
             task_id=task_id,
             pipeline_id=document.pipeline_id,
             stage=stage.name,
+            assigned_agent_id=document.assigned_agent_id,
+            dependencies=document.dependencies or [],
         )
         announce(tx, task)
         return task_id

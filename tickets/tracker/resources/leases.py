@@ -12,7 +12,7 @@ from tickets.errors import Invalid, LeaseExpired, NotFound
 from tickets.tracker.domain.documents import ClaimRequest, HeartbeatRequest
 from tickets.tracker.domain.records import Claim, Claims, Heartbeat
 from tickets.tracker.operations.facts import claim_topic, stage_topic
-from tickets.tracker.operations.leases import LeaseOperations
+from tickets.tracker.operations.leases import HEARTBEAT_PATIENCE_MS, LeaseOperations
 from tickets.web.answers import to_json
 from tickets.web.auth import Access
 from tickets.web.body import read_document
@@ -93,6 +93,7 @@ class LeaseHeartbeat:
         answer=Heartbeat,
         errors=(NotFound, LeaseExpired),
         access=Access.LEASE,
+        patience_ms=HEARTBEAT_PATIENCE_MS,
     )
     def on_post(self, req: Request, _resp: Response, lease_id: str) -> Heartbeat:
         """``POST /leases/{lease_id}/heartbeat`` → 200 ``{"expires_at_ms": int}``.
