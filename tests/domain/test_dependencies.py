@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickets.tracker.domain.dependencies import find_cycle, find_cycles
+from tickets.tracker.domain.dependencies import find_circle, find_cycle, find_cycles
 
 
 def edges_of(graph: dict[str, list[str]]) -> Callable[[str], Iterable[str]]:
@@ -104,3 +104,15 @@ def test_taking_away_an_edge_of_each_circle_ends_in_none(graph: dict[str, list[s
     while found := list(find_cycles(edges_of(graph), graph)):
         for task_id, target, *_ in found:
             graph[task_id] = [each for each in graph[task_id] if each != target]
+
+
+def test_items_without_a_circle_have_none() -> None:
+    chain = [[], *([index] for index in range(20_000))]
+
+    assert find_circle(chain) == []
+    assert find_circle([[1, 2], [2], []]) == []
+
+
+def test_a_circle_is_named_and_not_what_depends_on_it() -> None:
+    assert find_circle([[1], [2], [3], [1], []]) == [1, 2, 3]
+    assert find_circle([[0]]) == [0]

@@ -115,7 +115,14 @@ def test_a_cycle_among_items_is_refused(client: Client, item: Json) -> None:
 
     error = refuse_item(client, items, status=409)
 
-    assert error == refused("dependency_cycle", {"index": 2, "problems": ANY})
+    way = {"field": "depends_on_refs", "problem": "0 → 1 → 2 → 0"}
+    assert error == refused("dependency_cycle", {"index": 0, "problems": [way]})
+
+
+def test_an_item_cannot_depend_on_itself(client: Client, item: Json) -> None:
+    error = refuse_item(client, [{**item, "ref": "a", "depends_on_refs": ["a"]}], status=400)
+
+    assert error == refused("invalid_dependency", {"index": 0, "problems": []})
 
 
 def test_the_same_sibling_twice_is_a_duplicate(client: Client, item: Json) -> None:

@@ -45,7 +45,9 @@ class DependencyOperations:
                 raise TaskNotFound
             if tx.value("tasks.seq_of", task_id=depends_on_task_id) is None:
                 raise DependencyTaskNotFound
+            _check_acyclic(tx, task_id, depends_on_task_id)
             add_edges(tx, task_id, [depends_on_task_id], now_ms=now_ms)
+            record_edge(tx, task_id, depends_on_task_id, now_ms=now_ms)
             return Outcome(status="created")
 
     def remove(self, task_id: str, depends_on_task_id: str) -> Outcome:
@@ -103,17 +105,12 @@ def dependency(row: Row) -> Dependency:
 
 
 def add_edges(
-    tx: Transaction,
-    task_id: str,
-    depends_on_task_ids: Sequence[str],
-    *,
-    now_ms: int,
-    is_new: bool = False,
+    tx: Transaction, task_id: str, depends_on_task_ids: Sequence[str], *, now_ms: int
 ) -> Row | None:
-    """Add edges to an existing task; return it as it is now, or None where none is open.
+    """Add edges to a task; return it as it is now, or None where none of them is open.
 
-    Nothing can depend on a task that is new, so no cycle is looked for there. Raises
-    TaskNotFound, InvalidDependency, DuplicateDependency, DependencyCycle.
+    The caller knows that they close no cycle, as where the task is new and nothing depends on
+    it yet. Raises TaskNotFound, InvalidDependency, DuplicateDependency.
     """
     open_count = 0
     for target_id in depends_on_task_ids:
@@ -122,25 +119,26 @@ def add_edges(
         target = tx.one("tasks.get", task_id=target_id)
         if target is None:
             raise TaskNotFound(f"No task has the id {target_id[:80]!r} given as a dependency")
-        if not is_new:
-            _check_acyclic(tx, task_id, target_id)
         seq = tx.value(
             "dependencies.add", task_id=task_id, depends_on_task_id=target_id, now_ms=now_ms
         )
         if seq is None:
             raise DuplicateDependency
         open_count += _is_counted(tx, target, seq)
-        if not is_new:
-            record(
-                tx,
-                "task.dependency_added",
-                now_ms=now_ms,
-                task_id=task_id,
-                depends_on_task_id=target_id,
-            )
     if not open_count:
         return None
     return tx.one("tasks.count_open_dependencies", task_id=task_id, step=open_count)
+
+
+def record_edge(tx: Transaction, task_id: str, target_id: str, *, now_ms: int) -> None:
+    """Tell the feed of a new edge."""
+    record(
+        tx,
+        "task.dependency_added",
+        now_ms=now_ms,
+        task_id=task_id,
+        depends_on_task_id=target_id,
+    )
 
 
 def _check_acyclic(tx: Transaction, task_id: str, target_id: str) -> None:

@@ -12,13 +12,16 @@ import msgspec
 from tickets.clock import Clock
 from tickets.db.database import Database, Row, Transaction
 from tickets.errors import (
+    DependencyCycle,
     Invalid,
+    InvalidDependency,
     PipelineNotFound,
     TaskNotFound,
     TaskVersionMismatch,
     TicketsError,
 )
 from tickets.ids import new_id
+from tickets.tracker.domain.dependencies import find_circle
 from tickets.tracker.domain.documents import (
     MIN_INT64,
     BulkTask,
@@ -30,7 +33,7 @@ from tickets.tracker.domain.documents import (
 from tickets.tracker.domain.pipelines import Definition, Stage
 from tickets.tracker.domain.records import Task
 from tickets.tracker.operations import rows
-from tickets.tracker.operations.dependencies import add_edges
+from tickets.tracker.operations.dependencies import add_edges, record_edge
 from tickets.tracker.operations.facts import announce, record
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.operations.rows import found_task
@@ -61,24 +64,19 @@ class TaskOperations:
         An item may depend on siblings by their ``ref``. Raises as ``create``, with
         ``details.index``, and DependencyCycle.
         """
+        siblings = _siblings(documents)
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
             ids: list[str] = []
-            by_ref: dict[str, str] = {}
             for index, document in enumerate(documents):
                 with _at_index(index):
-                    task_id = self._create(tx, document, now_ms=now_ms)
-                    ids.append(task_id)
-                    if (
-                        document.ref is not None
-                        and by_ref.setdefault(document.ref, task_id) != task_id
-                    ):
-                        raise Invalid.field("ref", "is used twice")
-            for index, document in enumerate(documents):
-                if document.depends_on_refs:
-                    with _at_index(index):
-                        targets = [_sibling(by_ref, ref) for ref in document.depends_on_refs]
-                        add_edges(tx, ids[index], targets, now_ms=now_ms)
+                    ids.append(self._create(tx, document, now_ms=now_ms))
+            for index, targets in enumerate(siblings):
+                with _at_index(index):
+                    target_ids = [ids[target] for target in targets]
+                    add_edges(tx, ids[index], target_ids, now_ms=now_ms)
+                    for target_id in target_ids:
+                        record_edge(tx, ids[index], target_id, now_ms=now_ms)
             return ids
 
     def _create(self, tx: Transaction, document: NewTask, *, now_ms: int) -> str:
@@ -92,7 +90,7 @@ class TaskOperations:
         task_id = new_id()
         task = _insert(tx, document, task_id, stage, policy, now_ms=now_ms)
         if document.dependencies:
-            blocked = add_edges(tx, task_id, document.dependencies, now_ms=now_ms, is_new=True)
+            blocked = add_edges(tx, task_id, document.dependencies, now_ms=now_ms)
             task = blocked or task
         if document.assigned_agent_id is not None:
             tx.run(
@@ -263,7 +261,33 @@ def _page(tx: Transaction, query: TaskQuery, **position: int) -> list[Row]:
     return list(itertools.islice(merged, position["limit"]))
 
 
-def _sibling(by_ref: dict[str, str], ref: str) -> str:
+def _siblings(documents: Sequence[BulkTask]) -> list[list[int]]:
+    """Return, for each item, the indexes of the siblings it depends on by their ``ref``.
+
+    All that can be wrong with refs is found here, before the database is locked. Raises
+    Invalid (a ref used twice), TaskNotFound (an unknown ref), InvalidDependency and
+    DependencyCycle, each with ``details.index``.
+    """
+    by_ref: dict[str, int] = {}
+    for index, document in enumerate(documents):
+        if document.ref is not None and by_ref.setdefault(document.ref, index) != index:
+            with _at_index(index):
+                raise Invalid.field("ref", "is used twice")
+    edges: list[list[int]] = []
+    for index, document in enumerate(documents):
+        with _at_index(index):
+            edges.append([_sibling(by_ref, ref) for ref in document.depends_on_refs or ()])
+            if index in edges[index]:
+                raise InvalidDependency
+    circle = find_circle(edges)
+    if circle:
+        with _at_index(circle[0]):
+            way = " → ".join(str(index) for index in (*circle, circle[0]))
+            raise DependencyCycle(details=[{"field": "depends_on_refs", "problem": way}])
+    return edges
+
+
+def _sibling(by_ref: dict[str, int], ref: str) -> int:
     if ref not in by_ref:
         raise TaskNotFound(f"No task of this request has the ref {ref[:80]!r}")
     return by_ref[ref]
