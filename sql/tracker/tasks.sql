@@ -106,37 +106,6 @@ SELECT seq, priority, preference, created_at_ms
  ORDER BY priority DESC, preference, created_at_ms, seq
  LIMIT :limit;
 
--- name: next_claimable_in_stage :many
--- uses: idx_tasks_claim
--- As next_claimable, within the stages of one name: for claims with a limit per stage, which
--- ask each stage of the role that has room left. The walk passes over entries of other stages
--- inside the index; a second index, by stage, would cost every claim more than it saves these.
-WITH
-open_to_all AS (
-    SELECT seq, priority, created_at_ms, 1 AS preference
-      FROM tasks
-     WHERE claim_role = :agent_role
-       AND stage = :stage
-       AND claim_assignee IS NULL
-       AND is_dead = 0 AND is_delayed = 0 AND is_leased = 0 AND open_dependency_count = 0
-     ORDER BY priority DESC, created_at_ms, seq
-     LIMIT :limit),
-reserved AS (
-    SELECT seq, priority, created_at_ms, 0 AS preference
-      FROM tasks
-     WHERE claim_role = :agent_role
-       AND stage = :stage
-       AND claim_assignee = :agent_id
-       AND is_dead = 0 AND is_delayed = 0 AND is_leased = 0 AND open_dependency_count = 0
-     ORDER BY priority DESC, created_at_ms, seq
-     LIMIT :limit)
-SELECT seq, priority, preference, created_at_ms
-  FROM (SELECT seq, priority, created_at_ms, preference FROM open_to_all
-         UNION ALL
-        SELECT seq, priority, created_at_ms, preference FROM reserved) AS best
- ORDER BY priority DESC, preference, created_at_ms, seq
- LIMIT :limit;
-
 -- name: take :one
 -- uses: primary key
 -- Marks the task as held and counts the attempt; no row means that somebody was first.

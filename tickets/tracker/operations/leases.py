@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tickets.clock import Clock
-from tickets.db.database import Database, Row, Transaction
+from tickets.db.database import Database, Transaction
 from tickets.errors import IdempotencyConflict, LeaseExpired, NotFound
 from tickets.ids import hash_token, new_id, new_token
 from tickets.tracker.domain.documents import ClaimRequest
-from tickets.tracker.domain.eligibility import claim_order
 from tickets.tracker.domain.leases import DEFAULT_TTL_MS, check_usable, extended_until_ms
 from tickets.tracker.domain.records import Claim, Heartbeat, Json, Run
 from tickets.tracker.operations import rows
 from tickets.tracker.operations.facts import record
 from tickets.tracker.operations.readiness import Readiness
+from tickets.web.answers import to_json
 
 # A lost heartbeat makes some clients kill a working agent, so it waits longest for the lock.
 HEARTBEAT_PATIENCE_MS = 30_000
+# Steps that one claim does of what is due before it answers that there is nothing: some
+# thousand expiries or retries. Housekeeping goes on with the rest.
+DUE_STEPS = 20
 # An empty claim looks so far ahead among the leases of all roles for one of its own.
 LEASES_LOOKED_AT = 50
 
@@ -34,38 +37,35 @@ class LeaseOperations:
         """Grant leases on the best tasks for this agent and role, best first.
 
         At most ``max_tasks`` (1 where absent); empty where nothing is claimable. What is due
-        (expiries, retries) is done first, in bounded steps; the claim never answers "nothing"
-        while such a step may still bring something.
+        (expiries, retries) is done first, in bounded steps, and as long as nothing was found.
 
         Source: docs/lifecycle.md, Claim.
         """
-        with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
-            more = self._readiness.advance(tx, now_ms=now_ms)
-            claims = self._take(tx, request, now_ms=now_ms)
-            while not claims and more:
+        claims: list[Claim] = []
+        for _ in range(DUE_STEPS):
+            # Each step is a transaction of its own, so that others write in between.
+            with self._db.write() as tx:
+                now_ms = self._clock.now_ms()
                 more = self._readiness.advance(tx, now_ms=now_ms)
                 claims = self._take(tx, request, now_ms=now_ms)
-            return claims
+            if claims or not more:
+                break
+        return claims
 
     def _take(self, tx: Transaction, request: ClaimRequest, *, now_ms: int) -> list[Claim]:
-        limits = _stage_limits(request)
         wanted = request.max_tasks or 1
-        if not limits:
+        limits = _stage_limits(request)
+        if limits:
+            seqs = _best_within(tx, request, limits, wanted=wanted, now_ms=now_ms)
+        else:
             found = tx.many(
                 "tasks.next_claimable",
                 agent_role=request.agent_role,
                 agent_id=request.agent_id,
                 limit=wanted,
             )
-            return [self._grant(tx, row["seq"], request, now_ms=now_ms) for row in found]
-        claims: list[Claim] = []
-        while (
-            len(claims) < wanted
-            and (seq := _best_within(tx, request, limits, now_ms=now_ms)) is not None
-        ):
-            claims.append(self._grant(tx, seq, request, now_ms=now_ms))
-        return claims
+            seqs = [row["seq"] for row in found]
+        return [self._grant(tx, seq, request, now_ms=now_ms) for seq in seqs]
 
     def _grant(self, tx: Transaction, seq: int, request: ClaimRequest, *, now_ms: int) -> Claim:
         task = tx.one("tasks.take", seq=seq)
@@ -199,33 +199,41 @@ def _stage_limits(request: ClaimRequest) -> dict[str, int]:
 
 
 def _best_within(
-    tx: Transaction, request: ClaimRequest, limits: Mapping[str, int], *, now_ms: int
-) -> int | None:
-    """Return the best task in a stage whose limit is not reached, or None."""
-    heads: list[Row] = []
-    for row in tx.many("pipelines.stages_of_role", agent_role=request.agent_role):
-        stage = row["stage"]
-        if stage in limits and limits[stage] <= tx.value(
-            "leases.live_in_stage", stage=stage, now_ms=now_ms
-        ):
-            continue
-        heads += tx.many(
-            "tasks.next_claimable_in_stage",
+    tx: Transaction,
+    request: ClaimRequest,
+    limits: Mapping[str, int],
+    *,
+    wanted: int,
+    now_ms: int,
+) -> list[int]:
+    """Return the best tasks that fit into stages whose limit is not reached.
+
+    A stage that fills up on the way makes for one more look, so there are at most as many as
+    there are limits that concern the role.
+    """
+    held = {
+        row["stage"]: tx.value("leases.live_in_stage", stage=row["stage"], now_ms=now_ms)
+        for row in tx.many("pipelines.stages_of_role", agent_role=request.agent_role)
+        if row["stage"] in limits
+    }
+    seqs: list[int] = []
+    while len(seqs) < wanted:
+        full = [stage for stage, count in held.items() if count >= limits[stage]]
+        found = tx.many(
+            "tasks.next_claimable_outside",
             agent_role=request.agent_role,
             agent_id=request.agent_id,
-            stage=stage,
-            limit=1,
+            full_stages_json=to_json(full),
+            limit=wanted,
         )
-    if not heads:
-        return None
-    best = min(
-        heads,
-        key=lambda row: claim_order(
-            priority=row["priority"],
-            is_assigned=row["preference"] == 0,
-            created_at_ms=row["created_at_ms"],
-            seq=row["seq"],
-        ),
-    )
-    seq: int = best["seq"]
-    return seq
+        fresh = [row for row in found if row["seq"] not in seqs]
+        if not fresh:
+            break
+        for row in fresh[: wanted - len(seqs)]:
+            stage = row["stage"]
+            if stage in held and held[stage] >= limits[stage]:
+                break
+            seqs.append(row["seq"])
+            if stage in held:
+                held[stage] += 1
+    return seqs
