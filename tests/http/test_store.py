@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Client, FrozenClock
+from tests.factories import refused
 
 
 def raw(path: str) -> dict[str, Any]:
@@ -306,3 +307,14 @@ class TestSearch:
         assert keys(client, "q=word") == ["k"]
         assert client.get("/store/Search").json[0]["key"] == "k"
         client.head("/store/search?q=word", status=200)
+
+
+def test_an_empty_key_does_not_delete_the_namespace(client: Client) -> None:
+    put(client, "n/k", 1)
+
+    for path in ("/store/n/", "/store/n//"):
+        assert client.delete(path, status=400).json == refused("invalid_path")
+
+    client.get("/store/n/k", status=200)
+    client.delete("/store//n", status=204)
+    client.get("/store/n/k", status=404)

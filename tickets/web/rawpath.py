@@ -45,6 +45,12 @@ def path_segments(env: dict[str, Any]) -> tuple[str, ...]:
     return segments
 
 
+def ends_with_slash(env: dict[str, Any]) -> bool:
+    """Tell whether the path ends in an empty segment, as where a variable in it was empty."""
+    path: str = env.get("RAW_URI", env.get("PATH_INFO", "")).split("?", 1)[0]
+    return path.endswith("/")
+
+
 class _Methods(dict[str, Responder]):
     """The responders of one path; every other method answers 405 with ``Allow``."""
 

@@ -22,6 +22,7 @@ from tickets.web.arrays import NEXT_CURSOR_HEADER, cut_array
 from tickets.web.conditions import ETAG_HEADER, etag, read_condition
 from tickets.web.endpoint import endpoint
 from tickets.web.query import parse_query
+from tickets.web.rawpath import ends_with_slash
 
 CONDITION_HEADERS = ("If-Match", "If-None-Match")
 
@@ -109,8 +110,13 @@ class NamespaceItem:
         return cut_array(resp, self._kv.list_by_key(namespace, query))
 
     @endpoint("Delete a namespace", status=204, errors=(ReservedNamespace, InvalidPath))
-    def on_delete(self, _req: Request, _resp: Response, namespace: str) -> None:
-        """``DELETE /store/{namespace}`` → 204, also where it held no entry."""
+    def on_delete(self, req: Request, _resp: Response, namespace: str) -> None:
+        """``DELETE /store/{namespace}`` → 204, also where it held no entry.
+
+        A path that ends with a slash is refused: it was to name a key, and the key was empty.
+        """
+        if ends_with_slash(req.env):
+            raise InvalidPath("The key is empty; without the slash the whole namespace goes")
         self._kv.delete_namespace(namespace)
 
 
