@@ -61,10 +61,12 @@ SELECT task_id
 
 -- name: end :one
 -- uses: sqlite_autoindex_runs_1
--- No row means that the run had ended before.
+-- No row means that the run had ended before. A clock that was set back ends no run before it
+-- began.
 UPDATE runs
    SET status = :status,
-       ended_at_ms = :ended_at_ms,
+       ended_at_ms = CASE WHEN :ended_at_ms < started_at_ms THEN started_at_ms
+                          ELSE :ended_at_ms END,
        usage_json = :usage_json,
        error_text = :error_text
  WHERE id = :run_id

@@ -434,3 +434,16 @@ class TestEveryEnd:
         clock.advance(ms=300_000)
         assert post(path, NO_TOKEN_OF_OURS, 401) == refused("unauthorized")
         assert post(path, claim["lease_token"], 410) == refused("expired")
+
+
+def test_a_clock_that_was_set_back_ends_no_run_before_it_began(
+    client: Client, make: Factory, clock: FrozenClock
+) -> None:
+    make.task()
+    claim = make.claim()
+    clock.advance(ms=-5_000)
+
+    make.transition(claim)
+
+    run = client.get(f"/runs/{claim['run']['id']}", status=200).json
+    assert run["ended_at_ms"] == run["started_at_ms"]
