@@ -38,6 +38,7 @@ class Housekeeping:
         self._retention = RetentionOperations(db, clock)
         self._settings = settings
         self._stopping = threading.Event()
+        self._troubles: dict[str, str] = {}
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -52,21 +53,29 @@ class Housekeeping:
     def _run(self) -> None:
         periods_to_retention = 0
         while not self._stopping.wait(READINESS_PERIOD_S):
-            self._guarded(self.advance_readiness)
-            self._guarded(self.checkpoint)
+            self.guarded(self.advance_readiness)
+            self.guarded(self.checkpoint)
             if periods_to_retention <= 0:
-                self._guarded(self.apply_retention)
+                self.guarded(self.apply_retention)
                 periods_to_retention = int(RETENTION_PERIOD_S / READINESS_PERIOD_S)
             periods_to_retention -= 1
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def guarded(self, work: Callable[[], None]) -> None:
+        """Do ``work``; whatever goes wrong is logged, and the thread lives on."""
+        name = work.__name__
         try:
             work()
         except TicketsError as error:
-            # A full disk or a locked database passes; the next period tries again.
-            logger.warning("%s: %s", work.__name__, error)
+            # A full disk or a locked database passes; the next period tries again, and says
+            # nothing while it is still the same.
+            if self._troubles.get(name) != error.code:
+                logger.warning("%s: %s", name, error)
+            self._troubles[name] = error.code
         except Exception:
-            logger.exception("%s failed", work.__name__)
+            logger.exception("%s failed", name)
+        else:
+            if self._troubles.pop(name, None) is not None:
+                logger.warning("%s: works again", name)
 
     def advance_readiness(self) -> None:
         """End expired leases and free due retries, a bounded step at a time."""

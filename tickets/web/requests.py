@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any, TextIO
 
 from falcon import Request, Response
@@ -20,6 +21,8 @@ from tickets.web.metrics import Metrics
 
 # Long enough that a busy server writes many lines at once, short enough for a person.
 LOG_FLUSH_S = 0.2
+# Where nobody takes the lines, the oldest of so many make room.
+LOG_QUEUE_LINES = 10_000
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -32,7 +35,7 @@ class RequestLog:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
-        self._lines: deque[str] = deque()
+        self._lines: deque[str] = deque(maxlen=LOG_QUEUE_LINES)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
@@ -57,7 +60,9 @@ class RequestLog:
     def _run(self) -> None:
         while True:
             time.sleep(LOG_FLUSH_S)
-            self.flush()
+            # A full disk or a reader that went away loses lines, and nothing else.
+            with suppress(OSError, ValueError):
+                self.flush()
 
 
 class AroundRequests:
