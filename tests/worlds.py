@@ -33,6 +33,12 @@ from tickets.tracker.routes import Operations, build_operations
 
 # What every statement promises between transactions: each query finds who breaks it.
 INVARIANTS = {
+    "the counts of stages are those of their tasks": """
+        SELECT stage, COUNT(*) FROM tasks GROUP BY stage
+        EXCEPT SELECT stage, task_count FROM stage_counts""",
+    "no stage is counted that has no tasks": """
+        SELECT stage FROM stage_counts AS s
+         WHERE task_count <> (SELECT COUNT(*) FROM tasks AS t WHERE t.stage = s.stage)""",
     "a task has at most one active lease": """
         SELECT task_id FROM leases WHERE status = 'active'
          GROUP BY task_id HAVING COUNT(*) > 1""",

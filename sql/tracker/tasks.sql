@@ -256,13 +256,6 @@ UPDATE tasks
        workflow_state_json = :workflow_state_json
  WHERE id = :task_id;
 
--- name: count_by_stage :many
--- scans: tasks, as one walk over the index by stage
-SELECT stage, COUNT(*) AS task_count
-  FROM tasks
- GROUP BY stage
- ORDER BY stage;
-
 -- name: ended :many
 -- uses: primary key
 -- For a prune: tasks that ended long ago, the youngest first, since a task usually depends on

@@ -1,4 +1,8 @@
--- Tasks: what needs a list as a parameter, which each database takes in its own way.
+-- Tasks: what each database does in its own way.
+--
+-- Invariants
+--   stage_counts holds the number of tasks for each stage name; triggers keep it, which one
+--   writer at a time makes cheap.
 
 -- name: next_claimable_outside :many
 -- uses: idx_tasks_claim
@@ -31,3 +35,10 @@ SELECT seq, stage
         SELECT seq, priority, created_at_ms, stage, preference FROM reserved) AS best
  ORDER BY priority DESC, preference, created_at_ms, seq
  LIMIT :limit;
+
+-- name: count_by_stage :many
+-- scans: stage_counts, a row for each name of a stage
+SELECT stage, task_count
+  FROM stage_counts
+ WHERE task_count > 0
+ ORDER BY stage;

@@ -69,6 +69,31 @@ CREATE INDEX idx_tasks_dead_lettered
 CREATE INDEX idx_tasks_created ON tasks (created_at_ms, seq);
 CREATE INDEX idx_tasks_pipeline_stage_created ON tasks (pipeline_id, stage, created_at_ms, seq);
 
+-- How many tasks there are in stages of each name, so that no one has to count them. One writer
+-- at a time makes this cheap here.
+CREATE TABLE stage_counts (
+    stage      TEXT    NOT NULL PRIMARY KEY,
+    task_count INTEGER NOT NULL CHECK (task_count >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER trg_tasks_count_insert AFTER INSERT ON tasks
+BEGIN
+    INSERT INTO stage_counts (stage, task_count) VALUES (NEW.stage, 1)
+        ON CONFLICT (stage) DO UPDATE SET task_count = task_count + 1;
+END;
+
+CREATE TRIGGER trg_tasks_count_delete AFTER DELETE ON tasks
+BEGIN
+    UPDATE stage_counts SET task_count = task_count - 1 WHERE stage = OLD.stage;
+END;
+
+CREATE TRIGGER trg_tasks_count_move AFTER UPDATE OF stage ON tasks WHEN OLD.stage <> NEW.stage
+BEGIN
+    UPDATE stage_counts SET task_count = task_count - 1 WHERE stage = OLD.stage;
+    INSERT INTO stage_counts (stage, task_count) VALUES (NEW.stage, 1)
+        ON CONFLICT (stage) DO UPDATE SET task_count = task_count + 1;
+END;
+
 CREATE TABLE runs (
     seq           INTEGER PRIMARY KEY,
     id            TEXT    NOT NULL UNIQUE,
