@@ -25,6 +25,7 @@ from tickets.commands import apply_migrations, prepare_directory
 from tickets.config import ConfigError, Settings, check_exposure
 from tickets.server_turns import Turns
 from tickets.server_worker import Worker
+from tickets.web.counters import Counters, share
 
 if TYPE_CHECKING:
     from tickets.db.database import Database
@@ -42,6 +43,7 @@ DESCRIPTORS_WANTED = 65_536
 # SQLite needs about four for each thread, everything else fits into a hundred.
 DESCRIPTORS_PER_THREAD = 4
 DESCRIPTORS_RESERVED = 100
+MEMORY_DIRECTORY = "/dev/shm"  # noqa: S108  # gunicorn makes its files there safely
 
 # gunicorn's own "info" describes gunicorn, not the service.
 _GUNICORN_LEVELS = {
@@ -50,8 +52,6 @@ _GUNICORN_LEVELS = {
     "warning": "warning",
     "error": "error",
 }
-
-_METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 WsgiLoader = Callable[[Settings], Any]
 
@@ -64,8 +64,6 @@ def serve(settings: Settings) -> int:
     check_exposure(settings)
     _exit_on_signals()
     with closing(listen(settings)) as listener, ExitStack() as stack:
-        # Read by prometheus-client when it is first imported, so before the application is.
-        os.environ[_METRICS_VARIABLE] = str(stack.enter_context(_scratch()))
         if settings.in_memory:
             settings = replace(settings, db=stack.enter_context(_scratch()) / "tickets.db")
         prepare_directory(settings.db)
@@ -116,6 +114,9 @@ def run(settings: Settings, listener: socket.socket, *, load: WsgiLoader) -> Non
     )
     Worker.max_body_bytes = settings.max_body_bytes
     Worker.turns = Turns()
+    # Twice: while workers are replaced, old and new ones serve.
+    Worker.counters = Counters(2 * settings.workers)
+    share(Worker.counters)
     _Service(settings, listener, load=load).run()
 
 
@@ -147,9 +148,14 @@ class _Service(BaseApplication):
             "http_parser": settings.http_parser,
             "loglevel": _GUNICORN_LEVELS[settings.log_level],
             "control_socket_disable": True,
+            # Heartbeats of the workers, which a full disk must not stop.
+            "worker_tmp_dir": MEMORY_DIRECTORY
+            if os.access(MEMORY_DIRECTORY, os.W_OK)
+            else None,
             # Nobody sets SCRIPT_NAME or the scheme by a header, not even from this machine.
             "forwarded_allow_ips": "",
             "proc_name": "tickets",
+            "pre_fork": _lend_counters,
             "post_fork": _remember_signals,
             "child_exit": _forget_worker,
         }
@@ -210,13 +216,13 @@ def _scratch() -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
+def _lend_counters(_: object, worker: Any) -> None:
+    Worker.counters.lend(worker.age)
+
+
 def _forget_worker(_: object, worker: Any) -> None:
     Worker.turns.forget(worker.age)
-    # Gauges of a dead worker would be counted for ever.
-    if _METRICS_VARIABLE in os.environ:
-        from prometheus_client import multiprocess
-
-        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # theirs
+    Worker.counters.take_back(worker.age)
 
 
 def _greeting(settings: Settings, listener: socket.socket) -> str:

@@ -14,13 +14,13 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn
 
 from tickets.server_inbox import Inbox
+from tickets.server_outbox import Outbox
 
 # A request must arrive within this, plus a second for every so many bytes of it.
 REQUEST_TIMEOUT_S = 20.0
 REQUEST_MIN_BYTES_PER_S = 16 << 10
 # One answer must be taken by the client within this.
 SEND_TIMEOUT_S = 60.0
-READ_BYTES = 64 << 10
 # As gunicorn's own reader asks the socket for.
 PIECE_MIN_BYTES = 8 << 10
 PIECE_MAX_BYTES = 1 << 20
@@ -60,12 +60,16 @@ class Connection(TConn):
     ) -> None:
         super().__init__(cfg, client_socket, client, server)
         self.inbox = Inbox(max_body_bytes)
+        self.outbox = Outbox(client_socket)
+        self.keeps = False
+        self.parked_bytes = 0
         self.parser = http.get_parser(cfg, client_socket, client)
         self.parser.unreader = _Unreader(self)
         self.deadline = time.monotonic() + REQUEST_TIMEOUT_S
         self.is_idle = True
         self.is_closing = False
         self.lingered_bytes = 0
+        self.lingers_until = 0.0
 
     def received(self, size: int) -> None:
         """Note that bytes came in: the clock starts with the first, and more buy time."""
@@ -76,36 +80,22 @@ class Connection(TConn):
 
 
 class _Unreader(SocketUnreader):
-    """Reads what the inbox held first, then the socket until the connection's deadline."""
+    """Reads what the inbox held, and never waits for more: a request is handled once whole."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection.sock)
-        self._connection = connection
+        self._inbox = connection.inbox
         self._taken = memoryview(b"")
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        inbox = self._connection.inbox
-        if inbox.flaw is not None:
-            raise errors.InvalidHeader(inbox.flaw)
-        if len(inbox):
-            self._taken = memoryview(inbox.take())
-        if self._taken:
-            # In pieces: the reader of chunks copies what is left of a piece for each chunk.
-            size = max(PIECE_MIN_BYTES, min(size_hint or 0, PIECE_MAX_BYTES))
-            piece, self._taken = bytes(self._taken[:size]), self._taken[size:]
-            return piece
-        left_s = self._connection.deadline - time.monotonic()
-        if left_s <= 0:
-            raise RequestTimeout
-        self.sock.settimeout(left_s)
-        try:
-            data: bytes = super().chunk(size_hint)  # type: ignore[call-arg]  # stubs are older
-        except TimeoutError:
-            raise RequestTimeout from None
-        finally:
-            self.sock.settimeout(SEND_TIMEOUT_S)
-        self._connection.received(len(data))
-        return data
+        if self._inbox.flaw is not None:
+            raise errors.InvalidHeader(self._inbox.flaw)
+        if len(self._inbox):
+            self._taken = memoryview(self._inbox.take())
+        # In pieces: the reader of chunks copies what is left of a piece for each chunk.
+        size = max(PIECE_MIN_BYTES, min(size_hint or 0, PIECE_MAX_BYTES))
+        piece, self._taken = bytes(self._taken[:size]), self._taken[size:]
+        return piece
 
     def take_buffered(self) -> bytes:
         """Return what was received beyond the present request."""
@@ -114,34 +104,15 @@ class _Unreader(SocketUnreader):
         return buffered + left
 
 
-class _OversizedBody(io.RawIOBase):
-    """A body that will be refused: what was read of it, then the rest, then silence.
+class OversizedBody(io.BytesIO):
+    """As much of a body as shows that it will be refused.
 
-    The application drains it to be able to answer; a client that stops sending ends it.
+    The rest is not waited for: the connection ends, and what still comes is thrown away while
+    the client reads its answer.
     """
 
-    def __init__(self, start: bytes, rest: Any, *, is_coming: bool = True) -> None:
-        super().__init__()
-        self._start = io.BytesIO(start)
-        self._rest = rest
-        self.failed = not is_coming
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        wanted = READ_BYTES if size is None or size < 0 else size
-        if self.failed or wanted == 0:
-            return b""
-        try:
-            data: bytes = self._start.read(wanted) or self._rest.read(wanted)
-        except (OSError, RequestTimeout, errors.ParseException):
-            self.failed = True
-            return b""
-        return data
-
-
-def read_body(request: Any, max_body_bytes: int) -> Any:
+def read_body(request: Any, max_body_bytes: int) -> io.BytesIO:
     """Return the body as a file, read to its end unless it is too large.
 
     Raises NoMoreData for a body that the client did not finish, which is then not executed,
@@ -150,14 +121,12 @@ def read_body(request: Any, max_body_bytes: int) -> Any:
     lengths = [value for name, value in request.headers if name == "CONTENT-LENGTH"]
     expected = int(lengths[0]) if lengths else None
     if expected is not None and expected > max_body_bytes:
-        # A client that was to be told to go on has not begun, and need not.
-        is_coming = not request._expected_100_continue
-        return _OversizedBody(b"", request.body, is_coming=is_coming)
+        return OversizedBody()
     data = request.body.read(max_body_bytes + 1)
     if expected is not None and len(data) < expected:
         raise errors.NoMoreData(data[:80])
     if len(data) > max_body_bytes:
-        return _OversizedBody(data, request.body)
+        return OversizedBody(data)
     return io.BytesIO(data)
 
 

@@ -13,6 +13,12 @@ import re
 # More than the parser allows (100 fields of 8 190 bytes), so that it is the one to refuse.
 HEAD_MAX_BYTES = 1 << 20
 CHUNK_LINE_MAX_BYTES = 8_190
+TRAILERS_MAX_BYTES = 64 << 10
+# gunicorn's reader of chunks asks for this much at least, so a body is too large only when the
+# reader can see that without asking for more than there is.
+OVERREAD_BYTES = 4 << 10
+# What lengths and extensions of chunks may add to a body; chunks of 16 bytes need half of that.
+FRAMING_MAX_BYTES = 64 << 10
 
 _LENGTH = re.compile(
     rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{0,18})[ \t]*(?=\r\n)", re.IGNORECASE
@@ -73,6 +79,7 @@ class Inbox:
         self._searched_bytes = 0
         self._needed_bytes = 0
         self._chunk_at = None
+        self._body_bytes = 0
         self._expects_continue = False
         self._flaw: str | None = None
 
@@ -102,25 +109,37 @@ class Inbox:
         return True
 
     def _has_last_chunk(self) -> bool:
-        assert self._chunk_at is not None
-        assert self._head_bytes is not None
         data = self._data
-        while len(data) - self._head_bytes <= self._max_body_bytes:
+        enough = self._max_body_bytes + OVERREAD_BYTES
+        while self._body_bytes <= enough:
+            assert self._chunk_at is not None
             end = data.find(b"\r\n", self._chunk_at)
             if end < 0:
-                return len(data) - self._chunk_at > CHUNK_LINE_MAX_BYTES
+                return self._is_overgrown(CHUNK_LINE_MAX_BYTES, since=self._chunk_at)
             size_text = bytes(data[self._chunk_at : end]).partition(b";")[0].strip()
             if re.fullmatch(rb"[0-9a-fA-F]{1,15}", size_text) is None:
                 return True
-            if int(size_text, 16) == 0:
-                return data.find(b"\r\n\r\n", end) >= 0
-            next_chunk = end + 2 + int(size_text, 16) + 2
+            size = int(size_text, 16)
+            if size == 0:
+                is_over = data.find(b"\r\n\r\n", end) >= 0
+                return is_over or self._is_overgrown(TRAILERS_MAX_BYTES, since=end)
+            start, next_chunk = end + 2, end + 2 + size + 2
             if len(data) < next_chunk:
-                return False
+                is_too_large = self._body_bytes + len(data) - start > enough
+                return is_too_large or self._is_overgrown(enough + 2, since=start)
             if data[next_chunk - 2 : next_chunk] != b"\r\n":
                 return True
             self._chunk_at = next_chunk
+            self._body_bytes += size
         return True
+
+    def _is_overgrown(self, limit_bytes: int, *, since: int) -> bool:
+        """Tell whether a part of the body is too long, or all that is no content of it."""
+        assert self._head_bytes is not None
+        framing_bytes = since - self._head_bytes - self._body_bytes
+        if framing_bytes > self._max_body_bytes + FRAMING_MAX_BYTES:
+            self._flaw = "chunks that are too small"
+        return self._flaw is not None or len(self._data) - since > limit_bytes
 
 
 def _flaw(head: bytes) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickets.server_inbox import HEAD_MAX_BYTES, Inbox
+from tickets.server_inbox import HEAD_MAX_BYTES, OVERREAD_BYTES, TRAILERS_MAX_BYTES, Inbox
 
 MAX_BODY_BYTES = 1_000
 
@@ -59,12 +59,43 @@ def test_what_will_be_refused_is_not_waited_for(request_bytes: bytes) -> None:
     assert inbox.is_whole()
 
 
-def test_chunks_past_the_largest_body_are_not_collected() -> None:
+@pytest.mark.parametrize("chunk_bytes", [500, 5_000, 1 << 30])
+def test_chunks_past_the_largest_body_are_not_collected(chunk_bytes: int) -> None:
     inbox = Inbox(MAX_BODY_BYTES)
     inbox.add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-    inbox.add(b"1f4\r\n" + b"x" * 500 + b"\r\n")
+    contents = 0
+    while contents <= MAX_BODY_BYTES + OVERREAD_BYTES:
+        assert not inbox.is_whole()
+        inbox.add(b"%x\r\n" % chunk_bytes)
+        sent = min(chunk_bytes, 6_000)
+        inbox.add(b"x" * sent + (b"\r\n" if sent == chunk_bytes else b""))
+        contents += sent
+
+    assert inbox.is_whole()
+    assert inbox.flaw is None
+
+
+def test_small_chunks_are_collected_until_they_are_mostly_framing() -> None:
+    inbox = Inbox(MAX_BODY_BYTES)
+    inbox.add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(MAX_BODY_BYTES):
+        inbox.add(b"1\r\nx\r\n")
+        assert not inbox.is_whole()
+    for _ in range(10):
+        inbox.add(b"0" * 12 + b"1;" + b"x" * 8_000 + b"\r\nx\r\n")
+        inbox.is_whole()
+    inbox.add(b"1")
+
+    assert inbox.is_whole()
+    assert inbox.flaw is not None
+
+
+def test_trailers_without_an_end_are_not_collected() -> None:
+    inbox = Inbox(MAX_BODY_BYTES)
+    inbox.add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+    inbox.add(b"X: 1\r\n" * (TRAILERS_MAX_BYTES // 7))
     assert not inbox.is_whole()
-    inbox.add(b"1f4\r\n" + b"x" * 500 + b"\r\n")
+    inbox.add(b"X: 1\r\n" * TRAILERS_MAX_BYTES)
 
     assert inbox.is_whole()
 

@@ -13,10 +13,6 @@ from falcon import Request
 from tickets.errors import Invalid, InvalidJson, PayloadTooLarge
 
 MAX_DEPTH = 128
-# A refused body is read to its end, so that the client sees the answer and not a reset
-# connection; more than this is nobody's honest mistake and the connection may break.
-DRAIN_LIMIT_BYTES = 64 * 1024 * 1024
-DRAIN_CHUNK_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
@@ -32,29 +28,21 @@ _ABOUT_FIELD = re.compile(r"`(\w+)` (.*)")
 def read_body(req: Request, *, limit_bytes: int) -> bytes:
     """Return the whole body.
 
-    Raises PayloadTooLarge past ``limit_bytes`` and InvalidJson for a body that the client
-    did not finish.
+    Raises PayloadTooLarge past ``limit_bytes``, whose rest is the server's business, and
+    InvalidJson for a body that the client did not finish.
     """
     length = req.content_length
     stream = req.bounded_stream if length is not None else req.stream
     if length is None and not req.env.get("wsgi.input_terminated"):
         return b""
     if length is not None and length > limit_bytes:
-        _drain(stream)
         raise PayloadTooLarge(f"The body is larger than {limit_bytes} bytes")
     data: bytes = stream.read(limit_bytes + 1 if length is None else length)
     if len(data) > limit_bytes:
-        _drain(stream)
         raise PayloadTooLarge(f"The body is larger than {limit_bytes} bytes")
     if length is not None and len(data) < length:
         raise InvalidJson("The body ends before its Content-Length")
     return data
-
-
-def _drain(stream: Any) -> None:
-    left = DRAIN_LIMIT_BYTES
-    while left > 0 and (chunk := stream.read(DRAIN_CHUNK_BYTES)):
-        left -= len(chunk)
 
 
 def parse_object(data: bytes) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""Counts of answered requests, in memory that worker processes share by forking.
+
+Not in files: a page that a full disk has no room for kills the process that touches it.
+Each process writes to a table of its own, and every process reads all of them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+# Bounds in seconds, dense where a request of this service usually is.
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+
+# More than there are combinations of route, method and status; only what is used takes memory.
+ROWS_MAX: Final = 2_048
+_KEY_BYTES: Final = 128
+# Requests by latency, the last for those beyond all bounds, and then the sum of the seconds.
+_BUCKETS: Final = len(LATENCY_BUCKETS_S) + 1
+_NUMBERS: Final = _BUCKETS + 1
+_ROW_BYTES: Final = _KEY_BYTES + 8 * _NUMBERS
+_TABLE_BYTES: Final = 8 + ROWS_MAX * _ROW_BYTES
+
+_SEPARATOR = "\n"
+
+
+class Row(NamedTuple):
+    """What was counted for one method, route and status by one process."""
+
+    table: int
+    method: str
+    route: str
+    status: str
+    buckets: list[int]
+    seconds: float
+
+
+class Counters:
+    """Tables of rows; a process that replaces another goes on with its table."""
+
+    def __init__(self, tables: int = 1) -> None:
+        self._tables = tables
+        self._memory = mmap.mmap(-1, tables * _TABLE_BYTES)
+        self._numbers = memoryview(self._memory).cast("d")
+        self._owners: dict[int, int] = {}
+        self._own = 0
+        self._lock = threading.Lock()
+        self._places: dict[tuple[str, str, str], int] = {}
+
+    def lend(self, worker: int) -> None:
+        """Choose the table of a process that is about to be forked."""
+        taken = set(self._owners.values())
+        free = (table for table in range(self._tables) if table not in taken)
+        # Two processes on one table lose counts, and nothing else.
+        self._own = self._owners[worker] = next(free, 0)
+
+    def take_back(self, worker: int) -> None:
+        """Let the table of a process that ended go to another one; its counts stay."""
+        self._owners.pop(worker, None)
+
+    def open(self) -> None:
+        """Go on with the table that was lent, in the process that was forked."""
+        self._lock = threading.Lock()
+        self._places = {
+            (row.method, row.route, row.status): self._place(self._own, index)
+            for index, row in enumerate(self._rows(self._own))
+        }
+
+    def count(self, method: str, route: str, status: str, seconds: float) -> None:
+        """Count one request."""
+        with self._lock:
+            place = self._places.get((method, route, status))
+            if place is None:
+                place = self._add(method, route, status)
+            if place is None:
+                return
+            self._numbers[place + bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+            self._numbers[place + _BUCKETS] += seconds
+
+    def rows(self) -> Iterator[Row]:
+        """Yield what all processes have counted."""
+        for table in range(self._tables):
+            yield from self._rows(table)
+
+    def _add(self, method: str, route: str, status: str) -> int | None:
+        key = _SEPARATOR.join((method, route, status)).encode()
+        size_place = self._own * _TABLE_BYTES // 8
+        index = int(self._numbers[size_place])
+        if index == ROWS_MAX or len(key) > _KEY_BYTES:
+            return None
+        place = self._place(self._own, index)
+        start = place * 8 - _KEY_BYTES
+        self._memory[start : start + _KEY_BYTES] = key.ljust(_KEY_BYTES, b"\0")
+        # Last: others may be reading.
+        self._numbers[size_place] = index + 1
+        self._places[method, route, status] = place
+        return place
+
+    def _rows(self, table: int) -> Iterator[Row]:
+        for index in range(int(self._numbers[table * _TABLE_BYTES // 8])):
+            place = self._place(table, index)
+            key = self._memory[place * 8 - _KEY_BYTES : place * 8].rstrip(b"\0").decode()
+            method, route, status = key.split(_SEPARATOR)
+            numbers = self._numbers[place : place + _NUMBERS].tolist()
+            counts = [int(number) for number in numbers[:_BUCKETS]]
+            yield Row(table, method, route, status, counts, numbers[_BUCKETS])
+
+    @staticmethod
+    def _place(table: int, index: int) -> int:
+        """Return where the numbers of a row begin, counted in numbers."""
+        return (table * _TABLE_BYTES + 8 + index * _ROW_BYTES + _KEY_BYTES) // 8
+
+
+# Set by the server before it forks; a process that serves alone has counters of its own.
+_shared: list[Counters] = []
+
+
+def share(counters: Counters) -> None:
+    """Make all applications of this process, and of those forked from it, use these."""
+    _shared[:] = [counters]
+
+
+def shared() -> Counters:
+    """Return the counters of this process: those shared, or new ones."""
+    if not _shared:
+        return Counters()
+    _shared[0].open()
+    return _shared[0]
