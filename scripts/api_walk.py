@@ -137,7 +137,7 @@ WALK = [
         "POST",
         "/artifacts",
         "/artifacts",
-        {"task_id": "{task}", "run_id": "{run}", "kind": "patch", "uri": "s3://work/1.diff"},
+        {"task_id": "{task}", "run_id": "{run}", "kind": "patch", "uri": "s3://patches/1.diff"},
     ),
     Step("GET", "/artifacts", "/artifacts?run_id={run}"),
     Step("POST", "/v1/traces", "/v1/traces", SPANS),
