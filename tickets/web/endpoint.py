@@ -31,10 +31,9 @@ class Endpoint:
 
     ``answer`` is the type of the 2xx body, or a tuple of types, None where there is none.
     ``empty`` says that 204 without a body is an answer too. ``body`` is read and handed over
-    as ``document``;
-    ``body_items`` names a field whose items the responder reads itself, and their type;
-    ``body_shown`` is a body that is optional and only shown to readers of the contract, and
-    ``raw_body`` lists media types that the responder reads from ``req.context.body``.
+    as ``document``; ``body_items`` names a field whose items the responder reads itself, and
+    their type; ``body_shown`` is a body that is optional and only shown to readers of the
+    contract, and ``raw_body`` lists media types that are read from ``req.context.body``.
     ``patience_ms`` is how long it may wait for the database, None for the usual time.
     ``replays_itself`` marks a responder that calls ``once`` on its own, because it waits or
     must not repeat a secret.

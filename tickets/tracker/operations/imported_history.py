@@ -66,8 +66,8 @@ def ranges(after: int, upto: int) -> Iterator[tuple[int, int]]:
         yield low, min(low + RANGE_ROWS, upto)
 
 
-class History:
-    """Adds what tasks went through, for tasks that came in with this import."""
+class ImportPart:
+    """One part of an import, in its one transaction: where rows come from and go to."""
 
     def __init__(
         self,
@@ -83,6 +83,10 @@ class History:
         self._before = before
         self._now_ms = now_ms
         self.remarks: Counter[str] = Counter()
+
+
+class History(ImportPart):
+    """Adds what tasks went through, for tasks that came in with this import."""
 
     def add(self) -> dict[str, int]:
         """Add all of it, then what tasks keep of it; return the counts."""

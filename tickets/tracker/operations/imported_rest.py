@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any, Final
 
-from tickets.db.database import Row, Transaction
 from tickets.db.foreign import ForeignDatabase
 from tickets.tracker.domain.foreign_values import integer, plain
-from tickets.tracker.domain.imports import Translation, idempotency_route
+from tickets.tracker.domain.imports import idempotency_route
 from tickets.tracker.domain.search import fold, index_text
-from tickets.tracker.operations.imported_history import shift_of
+from tickets.tracker.operations.imported_history import ImportPart, shift_of
 from tickets.tracker.operations.kv import DELETED_VERSION_MARK, RESERVED_NAMESPACE
 from tickets.web.answers import to_json
 
@@ -56,23 +54,8 @@ KEY_COLUMNS: Final = (
 )
 
 
-class Rest:
+class Rest(ImportPart):
     """Adds what stands beside the tasks."""
-
-    def __init__(
-        self,
-        tx: Transaction,
-        source: ForeignDatabase,
-        translation: Translation,
-        before: Row,
-        now_ms: int,
-    ) -> None:
-        self._tx = tx
-        self._source = source
-        self._translation = translation
-        self._before = before
-        self._now_ms = now_ms
-        self.remarks: Counter[str] = Counter()
 
     def add(self) -> dict[str, int]:
         """Add all of it and return the counts."""
