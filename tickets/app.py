@@ -17,6 +17,7 @@ from tickets.db.registry import Registry, sql_root
 from tickets.db.wakeups import Wakeups
 from tickets.housekeeping import Housekeeping
 from tickets.tracker.operations.imports import ImportOperations, check_import
+from tickets.tracker.operations.kv import KvOperations
 from tickets.tracker.operations.retention import RetentionOperations
 from tickets.tracker.readings import tracker_readings
 from tickets.tracker.routes import build_operations, tracker_routes
@@ -129,15 +130,24 @@ def openapi_document() -> dict[str, Any]:
 
 
 def prune(db: Database, settings: Settings, older_than_ms: int) -> dict[str, int]:
-    """Delete ended tasks, changes, traces and idempotency keys older than this."""
+    """Delete ended tasks, changes and traces older than this, and keys past their retention.
+
+    A key within its retention stays, however short ``older_than_ms`` is: a client may be about
+    to repeat its write.
+    """
     retention = RetentionOperations(db, SystemClock())
-    keys_ms = min(older_than_ms, settings.idempotency_retention_ms)
+    keys_ms = settings.idempotency_retention_ms
     return {
         "tasks": retention.prune_tasks(older_than_ms=older_than_ms),
         "changes": retention.prune_changes(older_than_ms=older_than_ms),
         "traces": retention.prune_traces(older_than_ms=older_than_ms),
         "idempotency_keys": retention.prune_idempotency_keys(older_than_ms=keys_ms),
     }
+
+
+def rebuild_search(db: Database) -> int:
+    """Index every entry of the store anew; return how many there are."""
+    return KvOperations(db, SystemClock()).rebuild_search()
 
 
 def check_nulltickets(path: Path) -> None:

@@ -113,10 +113,13 @@ def _add_database_commands(
     _command(commands, "check-db", "check the database file; exit 1 if broken", _check_db)
     backup = _command(commands, "backup", "copy the live database to a new file", _backup)
     backup.add_argument("file", metavar="FILE", help="where to; must not exist yet")
-    prune = _command(commands, "prune", "delete old traces, changes and keys", _prune)
+    prune = _command(
+        commands, "prune", "delete old ended tasks, changes, traces and keys", _prune
+    )
     prune.add_argument(
         "--older-than", metavar="AGE", required=True, help="such as 30d, 12h or 90m"
     )
+    _command(commands, "rebuild-search", "index the store anew", _rebuild_search)
     importer = _command(
         commands, "import-nulltickets", "copy a nullTickets database into this one", _import
     )
@@ -193,6 +196,12 @@ def _prune(parsed: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigError(f"--older-than {error}", usage=True) from None
     return prune_database(_settings(parsed), older_than_ms=older_than_ms)
+
+
+def _rebuild_search(parsed: argparse.Namespace) -> int:
+    from tickets.commands import rebuild_search_index
+
+    return rebuild_search_index(_settings(parsed))
 
 
 def _import(parsed: argparse.Namespace) -> int:

@@ -99,6 +99,17 @@ def prune_database(settings: Settings, *, older_than_ms: int) -> int:
     return 0
 
 
+def rebuild_search_index(settings: Settings) -> int:
+    """Index the store anew, while the database may be in use, and say how much there was."""
+    from tickets.app import rebuild_search
+
+    _require(settings.db)
+    with closing(_open(settings)) as db:
+        apply_migrations(db)
+        _say_counts("indexed", {"entries": rebuild_search(db)})
+    return 0
+
+
 def import_database(settings: Settings, file: Path) -> int:
     """Copy another tracker's rows into this database and print how many of each kind."""
     from tickets.app import check_nulltickets, import_nulltickets

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import stat
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -291,3 +293,38 @@ def test_routes_and_openapi_name_the_claim(tmp_path: Path) -> None:
     assert routes.returncode == openapi.returncode == 0
     assert "POST    /leases/claim" in routes.stdout
     assert "post" in json.loads(openapi.stdout)["paths"]["/leases/claim"]
+
+
+def test_a_short_prune_forgets_no_key_that_may_still_be_repeated(tmp_path: Path) -> None:
+    run_cli("migrate", "--db", "t.db", home=tmp_path)
+    rows = "('api', ?, 'POST', '/', x'00', 201, '{}', ?)"
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database, database:
+        now_ms = time.time_ns() // 1_000_000
+        for key, age_ms in (("yesterday", 2 * 86_400_000), ("today", 60_000)):
+            database.execute(
+                f"INSERT INTO idempotency_keys VALUES {rows}",  # a constant
+                (key, now_ms - age_ms),
+            )
+
+    pruned = run_cli("prune", "--older-than", "1s", "--db", "t.db", home=tmp_path)
+
+    assert "deleted 1 idempotency_keys" in pruned.stdout
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database:
+        assert database.execute("SELECT key FROM idempotency_keys").fetchall() == [("today",)]
+
+
+# D-45
+def test_the_search_index_is_built_anew(tmp_path: Path) -> None:
+    run_cli("migrate", "--db", "t.db", home=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database, database:
+        database.execute(
+            "INSERT INTO kv_entries (namespace, key, value_json, created_at_ms, updated_at_ms)"
+            " VALUES ('n', 'k', '\"needle\"', 1, 1)"
+        )
+
+    result = run_cli("rebuild-search", "--db", "t.db", home=tmp_path)
+
+    assert (result.returncode, result.stdout) == (0, "indexed 1 entries\n")
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database:
+        found = database.execute("SELECT rowid FROM kv_search('needle')").fetchall()
+    assert found == [(1,)]
