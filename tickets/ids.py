@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
-import uuid
+import time
 
 TOKEN_BYTES = 32
+_TIME_MASK = (1 << 48) - 1
+# The two upper bits of this digit are those of an RFC 9562 UUID.
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _TOKEN_PATTERN = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def new_id() -> str:
-    """Return a random UUID (version 4): 36 lower-case characters."""
-    return str(uuid.uuid4())
+    """Return a UUID (version 4): 36 lower-case characters, those of a later second greater.
+
+    The first 48 bits are the time in milliseconds, the other 74 are random. Rows are mostly
+    read and written soon after they were made, and in an index over such ids the young ones
+    stand side by side, where those of random ones are scattered over all its pages.
+    """
+    random_hex = os.urandom(10).hex()
+    time_hex = f"{time.time_ns() // 1_000_000 & _TIME_MASK:012x}"
+    return (
+        f"{time_hex[:8]}-{time_hex[8:]}-4{random_hex[:3]}"
+        f"-{_VARIANT[random_hex[3]]}{random_hex[4:7]}-{random_hex[7:19]}"
+    )
 
 
 def new_token() -> str:
