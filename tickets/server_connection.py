@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import select
 import socket
 import time
 from typing import Any
 
 from gunicorn import http
 from gunicorn.http import errors
+from gunicorn.http.message import Request
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn
 
@@ -21,6 +23,7 @@ REQUEST_TIMEOUT_S = 20.0
 REQUEST_MIN_BYTES_PER_S = 16 << 10
 # One answer must be taken by the client within this.
 SEND_TIMEOUT_S = 60.0
+RECEIVE_BYTES = 64 << 10
 # As gunicorn's own reader asks the socket for.
 PIECE_MIN_BYTES = 8 << 10
 PIECE_MAX_BYTES = 1 << 20
@@ -63,7 +66,8 @@ class Connection(TConn):
         self.outbox = Outbox(client_socket)
         self.keeps = False
         self.parked_bytes = 0
-        self.parser = http.get_parser(cfg, client_socket, client)
+        self.parser: Any = http.get_parser(cfg, client_socket, client)
+        self.parser.mesg_class = _Request  # type: ignore[misc]  # as gunicorn does
         self.parser.unreader = _Unreader(self)
         self.deadline = time.monotonic() + REQUEST_TIMEOUT_S
         self.is_idle = True
@@ -77,6 +81,39 @@ class Connection(TConn):
             self.is_idle = False
             self.deadline = time.monotonic() + REQUEST_TIMEOUT_S
         self.deadline += size / REQUEST_MIN_BYTES_PER_S
+
+    def receive_next(self, patience_ms: int) -> bool:
+        """Wait for the next request; False where it is not whole by then, or the client left.
+
+        What came in stays in the inbox.
+        """
+        self.is_idle = True
+        self.deadline = time.monotonic() + self.cfg.keepalive
+        left = self.parser.unreader.take_buffered()
+        if left:
+            self.inbox.add(left)
+            self.received(len(left))
+        if not len(self.inbox):
+            poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            if not poll.poll(patience_ms):
+                return False
+            try:
+                data = self.sock.recv(RECEIVE_BYTES)
+            except OSError:
+                return False
+            if data:
+                self.inbox.add(data)
+                self.received(len(data))
+        return bool(len(self.inbox)) and self.inbox.is_whole()
+
+
+class _Request(Request):
+    """A request whose sender may set no scheme and no address by a header, whoever it is."""
+
+    def _peer_is_trusted_proxy(self) -> bool:
+        # gunicorn takes the sender's address apart to find it in an empty list.
+        return False
 
 
 class _Unreader(SocketUnreader):

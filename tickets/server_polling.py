@@ -54,6 +54,15 @@ class PollingWorker(ThreadWorker):
         self._next_sweep = 0.0
         self._passes = 0
 
+    def init_process(self) -> None:
+        """Serve; the settings are looked up twenty times in each request, so as attributes."""
+        derived = vars(type(self.cfg))
+        settings = self.cfg.settings.items()
+        vars(self.cfg).update(
+            {name: each.get() for name, each in settings if name not in derived}
+        )
+        super().init_process()
+
     # Accepting
 
     def set_accept_enabled(self, enabled: bool | None) -> None:  # noqa: FBT001  # theirs
@@ -229,10 +238,9 @@ class PollingWorker(ThreadWorker):
         conn.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else STOP_IDLE_S)
         self._wait(conn)
         left = conn.parser.unreader.take_buffered()
-        if left:
-            conn.inbox.add(left)
-            conn.received(len(left))
+        conn.inbox.add(left)
         if len(conn.inbox):
+            conn.received(len(conn.inbox))
             self._hand_on(conn)
 
     # Closing

@@ -8,6 +8,8 @@ import time
 from collections import deque
 from typing import Final
 
+from tickets.floor import FLOOR
+
 # A batch ends here even if writers still queue: its first member has waited long enough.
 BATCH_MEMBERS: Final = 64
 BATCH_SECONDS: Final = 0.020
@@ -35,7 +37,9 @@ class Batch:
 
     def wait(self) -> None:
         """Return once the batch is committed; raises what kept it from it."""
-        self._settled.wait()
+        if not self._settled.is_set():
+            with FLOOR.away:
+                self._settled.wait()
         if self._error is not None:
             # Each member raises its own copy: a traceback belongs to one thread.
             raise copy.copy(self._error) from self._error

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tickets.errors import Busy
+from tickets.floor import FLOOR
 
 _HELPER_IDLE_S: Final = 10.0  # then the thread ends; starting it again costs 0.1 ms
 
@@ -111,7 +112,8 @@ class _Helper:
                     )
                     self._thread.start()
         try:
-            has_it = self._bell.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            with FLOOR.away:
+                has_it = self._bell.acquire(timeout=max(0.0, deadline - time.monotonic()))
         except BaseException:
             if not self._give_up():
                 self._give()

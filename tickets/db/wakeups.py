@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from tickets.floor import FLOOR
+
 SLOTS: Final = 1024
 _GLOBAL: Final = SLOTS  # the index of the counter that moves with every other
 _SIZE: Final = (SLOTS + 1) * 8
@@ -45,7 +47,8 @@ class Subscription:
 
     def wait(self, timeout_s: float) -> bool:
         """Return True once a topic was published since the start or the last True."""
-        heard = self._bell.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
+        with FLOOR.away:
+            heard = self._bell.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
         with self._owner.mutex:
             if not self._pending:
                 return False
