@@ -131,6 +131,14 @@ class Database:
                     if reader.connection.in_transaction:
                         reader.connection.execute("ROLLBACK")
 
+    def sync(self) -> None:
+        """Return once everything that reads have shown so far is durable.
+
+        For what a client keeps, and would be wrong about after a power cut. Raises Busy,
+        StorageFull.
+        """
+        self._process.gate.sync()
+
     @contextmanager
     def exclusive(self, patience_ms: int | None = None) -> Iterator[sqlite3.Connection]:
         """Hold the gate over several transactions; nobody else writes meanwhile.

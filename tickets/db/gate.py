@@ -8,7 +8,9 @@
 
     leave ─► RELEASE ─► somebody waits and the batch has room? ── yes ──► turn handed over
                                    │ no                                   (wait for outcome)
-                                   └──► COMMIT ─► wake-ups ─► lock file free ─► all answered
+                                   └──► COMMIT ─► wake-ups ─► lock file free, turn given away
+                                                                     │
+                                                             log synced ─► all answered
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from contextlib import contextmanager
 from tickets.db import sqlite
 from tickets.db.batch import Batch, Line
 from tickets.db.filelock import FileLock
+from tickets.db.log import Log
 from tickets.errors import Busy, TicketsError
+from tickets.floor import FLOOR
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +41,8 @@ class Gate:
         publish: Callable[[list[str]], None] | None,
     ) -> None:
         self._path = path
-        self._durability = durability
+        self._log = Log(path)
+        self._is_durable = durability == "full"
         self._publish = publish
         self._line = Line()
         self._lock = FileLock(f"{path}-lock")
@@ -98,8 +103,12 @@ class Gate:
         """Hold the gate without a transaction, for what is not a member's write."""
         self._take_turn(deadline)
         try:
-            if self._batch is not None:
-                self._end(self._batch)
+            batch = self._batch
+            if batch is not None:
+                try:
+                    self._end(batch)
+                finally:
+                    self._settle(batch)
             self._acquire(deadline)
             try:
                 yield self.connection
@@ -108,13 +117,14 @@ class Gate:
                 self._lock.release()
         finally:
             self._line.leave()
+        self.sync()
 
     @property
     def connection(self) -> sqlite3.Connection:
         """The process's writing connection, for the holder of the turn."""
         if self._connection is None:
             with sqlite.translated(self._path):
-                self._connection = sqlite.open_writer(self._path, self._durability)
+                self._connection = sqlite.open_writer(self._path)
         return self._connection
 
     def is_used(self) -> bool:
@@ -132,6 +142,7 @@ class Gate:
     def forget(self) -> sqlite3.Connection | None:
         """After a fork: let go of what the parent holds without touching it."""
         self._lock.drop()
+        self._log.close()
         connection, self._connection = self._connection, None
         return connection
 
@@ -140,7 +151,8 @@ class Gate:
         if place is None:
             return
         try:
-            arrived = place.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            with FLOOR.away:
+                arrived = place.acquire(timeout=max(0.0, deadline - time.monotonic()))
         except BaseException:
             if not self._line.step_out(place):
                 self._pass_on(None)
@@ -156,6 +168,11 @@ class Gate:
             if self._connection is None:
                 sqlite.create_file(self._path)
             self._lock.acquire(deadline)
+            try:
+                self._log.mend()
+            except OSError:
+                self._lock.release()
+                raise
         except OSError as error:
             raise sqlite.of_os_error(error, self._path) from error
 
@@ -166,11 +183,14 @@ class Gate:
                 try:
                     with sqlite.translated(self._path):
                         self.connection.execute("BEGIN IMMEDIATE")
+                    self._log.open()
                     return Batch()
                 except Busy:
                     # Another program holds SQLite's lock without knowing of the gate.
                     if time.monotonic() >= deadline:
                         raise
+                except OSError as error:
+                    raise sqlite.of_os_error(error, self._path) from error
         except BaseException:
             self._drop_connection()
             self._lock.release()
@@ -190,27 +210,54 @@ class Gate:
             self._end(batch)
         finally:
             self._line.leave()
+            self._settle(batch)
 
     def _end(self, batch: Batch) -> None:
-        """Commit and tell the outcome to every member; the turn stays with the caller."""
+        """Commit, and let other processes in; the turn stays with the caller, who settles."""
         self._batch = None
-        error = batch.broken
         try:
-            if error is None:
+            if batch.broken is None:
                 self._commit()
         except Exception as failure:  # noqa: BLE001 - told to every member by wait()
-            error = failure
+            batch.broken = failure
         except BaseException:
             # Interrupted around COMMIT: what SQLite says decides, not where we stopped.
-            error = TicketsError() if self._is_intact() else None
+            batch.broken = TicketsError() if self._is_intact() else None
             raise
         finally:
-            if error is not None:
+            if batch.broken is not None:
                 self._drop_connection()
             elif batch.topics:
                 self._wake(batch.topics)
             self._lock.release()
+
+    def _settle(self, batch: Batch) -> None:
+        """Tell the outcome to every member, once what was committed is durable."""
+        error = batch.broken
+        try:
+            if error is None:
+                self.sync()
+        except Exception as failure:  # noqa: BLE001 - told to every member by wait()
+            error = failure
+        except BaseException:
+            error = TicketsError()
+            raise
+        finally:
             batch.settle(error)
+
+    def sync(self) -> None:
+        """Return once everything committed so far is durable, whichever process wrote it.
+
+        Raises Busy or StorageFull: then what was committed is there, and may be lost when the
+        power fails.
+        """
+        if not self._is_durable:
+            return
+        try:
+            with FLOOR.away:
+                self._log.sync()
+        except OSError as error:
+            raise sqlite.of_os_error(error, self._path) from error
 
     def _discard(self, batch: Batch) -> None:
         """Undo a batch of one member, who has the exception already."""
@@ -225,7 +272,7 @@ class Gate:
             self._line.leave()
 
     def _commit(self) -> None:
-        with sqlite.translated(self._path):
+        with FLOOR.away, sqlite.translated(self._path):
             self.connection.execute("COMMIT")
 
     def _wake(self, topics: list[str]) -> None:
@@ -256,6 +303,7 @@ class Gate:
         It rolls back what is open, and a database file that was replaced or a file system
         that came back is found again without a restart.
         """
+        self._log.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -30,10 +30,13 @@ _COMMON_PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
     "PRAGMA mmap_size = 268435456",
 )
-_WRITER_PRAGMAS = ("PRAGMA cache_size = -65536", "PRAGMA busy_timeout = 100")
+_WRITER_PRAGMAS = (
+    "PRAGMA cache_size = -65536",
+    "PRAGMA busy_timeout = 100",
+    # Checkpoints sync what they must; commits are synced by the gate (see log.py).
+    "PRAGMA synchronous = NORMAL",
+)
 _READER_PRAGMAS = ("PRAGMA cache_size = -8192", "PRAGMA query_only = ON")
-_SYNCHRONOUS = {"full": "PRAGMA synchronous = FULL", "normal": "PRAGMA synchronous = NORMAL"}
-
 
 _FILE_TROUBLE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _UNUSABLE = "The database file cannot be read or written now"
@@ -89,14 +92,14 @@ def create_file(path: str) -> None:
     sync(Path(path).absolute().parent)
 
 
-def open_writer(path: str, durability: Durability) -> sqlite3.Connection:
+def open_writer(path: str) -> sqlite3.Connection:
     """Open a process's one writing connection; the caller is inside the gate."""
     connection = _connect(path, WRITER_STEP_MS)
     try:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise TicketsError("The file system of the database cannot carry a write-ahead log")
-        _apply(connection, (*_COMMON_PRAGMAS, *_WRITER_PRAGMAS, _SYNCHRONOUS[durability]))
+        _apply(connection, (*_COMMON_PRAGMAS, *_WRITER_PRAGMAS))
     except BaseException:
         connection.close()
         raise

@@ -41,6 +41,9 @@ class ChangeOperations:
         else:
             # Everything up to the newest change was looked at, whatever the filter kept.
             next_id = max(start, newest_id)
+        if next_id > start:
+            # A cursor must not be ahead of the feed after a power cut.
+            self._db.sync()
         return Changes(
             items=[
                 Change(
