@@ -21,6 +21,15 @@ WORKERS ?=
 THREADS ?=
 ARGS ?=
 
+# Of the benchmark; empty is its own default. A database is taken from the command line only,
+# because DB above is the one that is served.
+DURABILITY ?=
+GENERATOR ?=
+QUICK ?=
+ONLY ?=
+URL ?=
+BENCH_DB = $(if $(findstring command line,$(origin DB)),$(DB))
+
 # Processes of a parallel test run; the layers that only compute share the cores.
 JOBS ?= auto
 PYTEST := $(PY) -m pytest
@@ -28,7 +37,7 @@ FAST := $(wildcard tests/domain tests/db tests/operations tests/http tests/contr
 SLOW := $(wildcard tests/stateful tests/process tests/faults)
 
 .PHONY: help install serve migrate test test-fast drill format lint types imports api-docs openapi e2e \
-	wheel check clean
+	bench wheel check clean
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +50,7 @@ $(PY):
 		echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Two stamps: serving needs no test tools. Both are renewed when dependencies may have changed.
+# A stamp for each need: serving wants no test tools. All are renewed when dependencies may have changed.
 $(VENV)/.installed: setup.cfg pyproject.toml | $(PY)
 	$(PIP) install --editable .
 	@$(TRY_FAST)
@@ -49,6 +58,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml | $(PY)
 
 $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(PY)
 	$(PIP) install --editable '.[dev]'
+	@$(TRY_FAST)
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-bench: setup.cfg pyproject.toml | $(PY)
+	$(PIP) install --editable '.[bench]'
 	@$(TRY_FAST)
 	@touch $(VENV)/.installed $@
 
@@ -94,6 +108,13 @@ openapi: $(VENV)/.installed ## write docs/openapi.json from the code
 
 e2e: $(VENV)/.installed ## curl through one whole pipeline against a fresh server
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/e2e.sh
+
+bench: $(VENV)/.installed-bench ## measure everything, ~10 min (QUICK=1 ONLY= URL= WORKERS= THREADS= DURABILITY= ARGS=)
+	@$(PY) -m scripts.bench $(if $(QUICK),--sizes quick) $(ONLY:%=--only %) \
+		$(if $(URL),--url '$(URL)') $(if $(BENCH_DB),--db '$(BENCH_DB)') \
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) \
+		$(if $(DURABILITY),--durability $(DURABILITY)) \
+		$(if $(GENERATOR),--generator $(GENERATOR)) $(ARGS)
 
 wheel: $(VENV)/.installed ## build dist/*.whl
 	rm -rf build dist

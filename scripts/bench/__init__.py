@@ -1,0 +1,1 @@
+"""Measures a running service over HTTP; ``make bench``, docs/benchmarks/README.md."""

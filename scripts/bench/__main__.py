@@ -1,0 +1,154 @@
+"""Measure a service over HTTP: every figure that has a target, and what each request costs.
+
+Without --url a service of its own is started for each figure, on a fresh database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scripts.bench import figures, machine, report
+from scripts.bench.connection import Address, Connection
+from scripts.bench.costs import costs
+from scripts.bench.generators import choose
+from scripts.bench.results import Result
+from scripts.bench.rounds import Bench
+from scripts.bench.service import ROOT, Chosen, serving
+from scripts.bench.sizes import ALL
+from scripts.bench.waiting import waiting
+
+# The long backlog goes before the costs, which use it again.
+FIGURES: dict[str, Callable[[Bench], Result]] = {
+    "loops": figures.loops,
+    "obstacles": figures.obstacles,
+    "creates": figures.creates,
+    "bulk": figures.bulk,
+    "claims": figures.claims,
+    "waiting": waiting,
+    "backlogs": figures.backlogs,
+    "costs": costs,
+}
+KEPT = ROOT / "docs" / "benchmarks"
+PASSING = ROOT / "build" / "bench"
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, write."""
+    parsed = _parser().parse_args(arguments)
+    names = parsed.only or list(FIGURES)
+    bench = Bench(_chosen(parsed), ALL[parsed.sizes], choose(parsed.generator), parsed.order)
+    document: dict[str, Any] = {"about": _about(bench, parsed.sizes), "figures": {}}
+    with bench.stack:
+        bench.stack.callback(bench.generator.close)
+        for name in FIGURES:
+            if name in names:
+                document["figures"][name] = _measured(name, bench)
+    is_whole = parsed.sizes == "full" and parsed.only is None and parsed.url is None
+    folder = parsed.output or (KEPT if is_whole else PASSING)
+    stem = (
+        bench.chosen.kind if parsed.sizes == "full" else f"{bench.chosen.kind}-{parsed.sizes}"
+    )
+    document = _with_others(document, folder / f"{stem}.json")
+    print(report.plain_table(report.HEADER, report.cells(report.rows_of(document))))
+    if "costs" in document["figures"]:
+        print("\n" + report.plain_table(*report.cost_lines(document["figures"]["costs"])))
+    for file in report.write(document, folder, stem):
+        print(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file, file=sys.stderr)
+    return 0
+
+
+def _measured(name: str, bench: Bench) -> dict[str, Any]:
+    begun_s = time.monotonic()
+    print(f"{name} …", end=" ", file=sys.stderr, flush=True)
+    result = FIGURES[name](bench)
+    took_s = time.monotonic() - begun_s
+    print(f"{took_s:.0f} s", file=sys.stderr)
+    return {
+        **result.document(),
+        "took_s": round(took_s, 1),
+        "date": machine.today(),
+        "commit": machine.commit(),
+    }
+
+
+def _with_others(document: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Keep what the file holds of figures that were not measured this time."""
+    old = json.loads(file.read_text()) if file.exists() else {}
+    return report.in_order(report.merged(old, document), FIGURES)
+
+
+def _about(bench: Bench, sizes: str) -> dict[str, Any]:
+    chosen = bench.chosen
+    with serving(chosen) as service, Connection(service.address) as connection:
+        health = connection.json("GET", "/health")
+    scratch = chosen.scratch or Path(tempfile.gettempdir())
+    settings = {
+        "workers": chosen.workers or "default",
+        "threads": chosen.threads or "default",
+        "durability": chosen.durability or "default",
+    }
+    return {
+        "database": chosen.kind,
+        "service": "running before" if chosen.url else "started for each figure",
+        "settings": "as it runs" if chosen.url else settings,
+        "generator": bench.generator.name,
+        "order of requests": bench.order,
+        "sizes": sizes,
+        "machine": machine.machine(scratch),
+        "versions": machine.versions(health),
+    }
+
+
+def _chosen(parsed: argparse.Namespace) -> Chosen:
+    token = parsed.token_file.read_text().strip() if parsed.token_file else None
+    if parsed.url is not None:
+        # An error here is better than one after the first figure.
+        Address.of(parsed.url)
+    return Chosen(
+        url=parsed.url,
+        token=token,
+        db=parsed.db,
+        scratch=parsed.scratch,
+        workers=parsed.workers,
+        threads=parsed.threads,
+        durability=parsed.durability,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
+    add = parser.add_argument
+    add("--only", action="append", choices=FIGURES, metavar="FIGURE", help=", ".join(FIGURES))
+    add("--sizes", choices=ALL, default="full", help="how much is measured (full)")
+    add(
+        "--generator",
+        choices=("auto", "wrk", "python"),
+        default="auto",
+        help="what makes the load: wrk where it is installed, else Python (auto)",
+    )
+    add(
+        "--order",
+        choices=("causal", "together"),
+        default="causal",
+        help="together: send a run's event and transition side by side (wrk only)",
+    )
+    add("--db", default="sqlite", help="sqlite, or the URL of an empty database")
+    add("--scratch", type=Path, help="where fresh databases go (the system's temporary folder)")
+    add("--output", type=Path, help="where results go (docs/benchmarks for a whole full run)")
+    add("--url", help="measure a service that runs already; it keeps the tasks")
+    add("--token-file", type=Path, help="file with that service's API token")
+    add("--workers", type=int)
+    add("--threads", type=int)
+    add("--durability", choices=("full", "normal"))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

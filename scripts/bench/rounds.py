@@ -1,0 +1,77 @@
+"""Agents on a backlog that stays as large as it is to be."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from scripts.bench.generators import Agents, Generator
+from scripts.bench.outcome import Outcome
+from scripts.bench.seed import Backlog
+from scripts.bench.service import Chosen, Service, serving
+from scripts.bench.sizes import Sizes
+
+# Before anything is known: slow enough for any machine.
+FIRST_S = 0.05
+LONGEST_S = 2.0
+# So much of the backlog may be worked off before it is filled up again.
+SHARE = 0.4
+
+
+@dataclass
+class Bench:
+    """What all figures share."""
+
+    chosen: Chosen
+    sizes: Sizes
+    generator: Generator
+    order: str = "causal"
+    # Ends what is kept from one figure to the next.
+    stack: ExitStack = field(default_factory=ExitStack)
+    grown: tuple[Service, Backlog] | None = None
+
+    def serving(self) -> Service:
+        """Start a service that lives as long as the benchmark."""
+        return self.stack.enter_context(serving(self.chosen))
+
+
+class Rounds:
+    """Short loads of agents, before each of which the backlog is filled up."""
+
+    def __init__(
+        self, bench: Bench, backlog: Backlog, until: int, connections: int = 8
+    ) -> None:
+        self._bench = bench
+        self._backlog = backlog
+        self._until = until
+        self._load = Agents(backlog.role, connections, order=bench.order)
+        self._window_s = FIRST_S
+        self.total = Outcome()
+        # The first round of a service warms it up, and tells how long the others may be.
+        self._round()
+
+    def run(self, seconds: float) -> Outcome:
+        """Add rounds until so many seconds were measured."""
+        while self.total.seconds < seconds:
+            self.once()
+        return self.total
+
+    def once(self) -> None:
+        """Add one round."""
+        self.total.add(self._round())
+
+    def _round(self) -> Outcome:
+        self._backlog.fill(self._until)
+        outcome = self._bench.generator.run(self._backlog.address, self._load, self._window_s)
+        self._backlog.waiting -= outcome.taken
+        rate = max(outcome.loops_per_second(), 1.0)
+        self._window_s = min(max(self._until * SHARE / rate, FIRST_S), LONGEST_S)
+        return outcome
+
+
+def alternate(one: Rounds, other: Rounds, seconds: float) -> None:
+    """Run both in turn, so that whatever else the machine does hits both alike."""
+    while min(one.total.seconds, other.total.seconds) < seconds:
+        for rounds in (one, other):
+            if rounds.total.seconds < seconds:
+                rounds.once()
