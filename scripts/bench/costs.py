@@ -145,13 +145,14 @@ def measure(bench: Bench, backlog: Backlog, size: int) -> tuple[Stock, Outcome]:
 @contextmanager
 def _backlog(bench: Bench, size: int) -> Iterator[Backlog]:
     """Give the long backlog of an earlier figure where it fits, else one of its own."""
-    if bench.grown is not None and bench.grown[1].waiting == size:
-        yield bench.grown[1]
+    if bench.longest is not None and bench.sizes.backlogs[-1] == size:
+        # What was worked off since is filled up again with everything else.
+        yield bench.longest
         return
     with serving(bench.chosen) as service:
         backlog = Backlog(service.address, "costs")
         backlog.fill(size)
-        service.settle()
+        service.settle(bench.sizes.settle_seconds)
         yield backlog
 
 

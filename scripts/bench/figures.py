@@ -41,7 +41,7 @@ def backlogs(bench: Bench) -> Result:
     rounds = None
     for size in bench.sizes.backlogs:
         backlog.fill(size)
-        service.settle()
+        service.settle(bench.sizes.settle_seconds)
         rounds = Rounds(bench, backlog, size)
         points.append(_point(size, rounds.run(bench.sizes.backlog_seconds)))
     assert rounds is not None
@@ -49,7 +49,7 @@ def backlogs(bench: Bench) -> Result:
         usual = Rounds(bench, Backlog(other.address, "usual"), bench.sizes.backlog)
         rounds.total = Outcome()
         alternate(rounds, usual, bench.sizes.ratio_seconds)
-    bench.grown = (service, backlog)
+    bench.longest = backlog
     largest = bench.sizes.backlogs[-1]
     share = ratio(rounds.total.loops_per_second(), usual.total.loops_per_second())
     return Result(
@@ -74,7 +74,7 @@ def obstacles(bench: Bench) -> Result:
     with serving(bench.chosen) as service, serving(bench.chosen) as other:
         backlog = Backlog(service.address, "behind")
         put_in_front(backlog, count)
-        service.settle()
+        service.settle(bench.sizes.settle_seconds)
         behind = Rounds(bench, backlog, size)
         clear = Rounds(bench, Backlog(other.address, "clear"), size)
         alternate(behind, clear, bench.sizes.ratio_seconds)
@@ -142,7 +142,7 @@ def claims(bench: Bench) -> Result:
     with serving(bench.chosen) as service:
         backlog = Backlog(service.address, "claims")
         backlog.fill(size)
-        service.settle()
+        service.settle(bench.sizes.settle_seconds)
         total = Rounds(bench, backlog, size, CLAIMERS).run(bench.sizes.loop_seconds)
     name = f"p99 of a claim, {CLAIMERS} agents, {size} tasks"
     return Result(

@@ -102,7 +102,7 @@ def parse_wrk(output: str) -> Outcome:
     lines = output.strip().splitlines()
     try:
         return Outcome.of(json.loads(lines[-1]))
-    except (IndexError, TypeError, ValueError):
+    except (IndexError, KeyError, TypeError, ValueError):
         raise WrkFailed(f"no result at the end of wrk's output:\n{output}") from None
 
 

@@ -28,7 +28,8 @@ class Bench:
     order: str = "causal"
     # Ends what is kept from one figure to the next.
     stack: ExitStack = field(default_factory=ExitStack)
-    grown: tuple[Service, Backlog] | None = None
+    # The longest backlog of the figure about backlogs.
+    longest: Backlog | None = None
 
     def serving(self) -> Service:
         """Start a service that lives as long as the benchmark."""

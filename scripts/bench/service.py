@@ -20,8 +20,6 @@ from scripts.bench.connection import Address
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 30.0
 STOP_S = 60.0
-# Writing back a large database goes on for a while after the answers to it.
-SETTLE_S = 5.0
 IDLE_PERCENT = 10.0
 _LISTENING = re.compile(r"listening (http://\S+:\d+)\n")
 
@@ -71,9 +69,10 @@ class Service:
         ticks = sum(_ticks_of_group(self.group))
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def settle(self) -> None:
-        """Wait until it has little left to do by itself, but not for long."""
-        deadline = time.monotonic() + SETTLE_S
+    def settle(self, at_most_s: float) -> None:
+        """Wait until it has little left to do by itself."""
+        # Writing back a large database goes on for a while after the answers to it.
+        deadline = time.monotonic() + at_most_s
         while time.monotonic() < deadline:
             percent = self.cpu_percent(0.25)
             if percent is None or percent < IDLE_PERCENT:

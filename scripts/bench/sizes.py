@@ -24,6 +24,7 @@ class Sizes:
     cost_single_rows: int
     cost_samples: int
     cost_seconds: float
+    settle_seconds: float
 
 
 FULL = Sizes(
@@ -41,6 +42,7 @@ FULL = Sizes(
     cost_single_rows=20_000,
     cost_samples=200,
     cost_seconds=1.0,
+    settle_seconds=5,
 )
 QUICK = Sizes(
     backlog=1_000,
@@ -55,8 +57,9 @@ QUICK = Sizes(
     wait_seconds=1,
     cost_rows=(1_000, 10_000),
     cost_single_rows=500,
-    cost_samples=30,
+    cost_samples=20,
     cost_seconds=0.2,
+    settle_seconds=1,
 )
 SMOKE = Sizes(
     backlog=60,
@@ -69,9 +72,10 @@ SMOKE = Sizes(
     claim_backlog=60,
     waiters=5,
     wait_seconds=0.1,
-    cost_rows=(20, 40),
+    cost_rows=(20, 60),
     cost_single_rows=5,
     cost_samples=2,
     cost_seconds=0.1,
+    settle_seconds=0,
 )
 ALL = {"full": FULL, "quick": QUICK, "smoke": SMOKE}

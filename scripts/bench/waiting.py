@@ -119,12 +119,12 @@ def waiting(bench: Bench) -> Result:
         awaited = Backlog(service.address, "awaited")
         # Warm.
         probe(others, seconds / 4)
-        service.settle()
+        service.settle(bench.sizes.settle_seconds)
         cpu_alone = service.cpu_percent(seconds)
         alone = probe(others, seconds)
         with Waiters(service.address, count, awaited.role) as waiters:
             time.sleep(min(SETTLE_S, seconds))
-            service.settle()
+            service.settle(bench.sizes.settle_seconds)
             cpu_waiting = service.cpu_percent(seconds)
             at_once = waiters.waiting()
             beside = probe(others, seconds)
