@@ -6,6 +6,7 @@ Without --url a service of its own is started for each figure, on a fresh databa
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 from scripts.bench import figures, machine, report
 from scripts.bench.connection import Address, Connection
 from scripts.bench.costs import costs
-from scripts.bench.generators import choose
+from scripts.bench.generators import choose, has_wrk
 from scripts.bench.results import Result
 from scripts.bench.rounds import Bench
 from scripts.bench.service import ROOT, Chosen, serving
@@ -41,7 +42,7 @@ PASSING = ROOT / "build" / "bench"
 
 def main(arguments: list[str]) -> int:
     """Measure, print, write."""
-    parsed = _parser().parse_args(arguments)
+    parsed = _parsed(arguments)
     names = parsed.only or list(FIGURES)
     bench = Bench(_chosen(parsed), ALL[parsed.sizes], choose(parsed.generator), parsed.order)
     document: dict[str, Any] = {"about": _about(bench, parsed.sizes), "figures": {}}
@@ -55,11 +56,11 @@ def main(arguments: list[str]) -> int:
     stem = (
         bench.chosen.kind if parsed.sizes == "full" else f"{bench.chosen.kind}-{parsed.sizes}"
     )
-    document = _with_others(document, folder / f"{stem}.json")
     print(report.plain_table(report.HEADER, report.cells(report.rows_of(document))))
     if "costs" in document["figures"]:
         print("\n" + report.plain_table(*report.cost_lines(document["figures"]["costs"])))
-    for file in report.write(document, folder, stem):
+    whole = _with_others(document, folder / f"{stem}.json")
+    for file in report.write(whole, folder, stem):
         print(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file, file=sys.stderr)
     return 0
 
@@ -120,6 +121,19 @@ def _chosen(parsed: argparse.Namespace) -> Chosen:
         threads=parsed.threads,
         durability=parsed.durability,
     )
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """Return the flags; what is missing is said now, not after the last figure."""
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    if parsed.generator == "wrk" and not has_wrk():
+        parser.error("wrk is not installed")
+    if parsed.order == "together" and (parsed.generator == "python" or not has_wrk()):
+        parser.error("--order together needs wrk")
+    if importlib.util.find_spec("matplotlib") is None:
+        parser.error("Matplotlib is not installed: pip install '.[bench]', or use make bench")
+    return parsed
 
 
 def _parser() -> argparse.ArgumentParser:

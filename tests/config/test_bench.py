@@ -286,6 +286,28 @@ def test_files_are_named_by_database_and_the_chart_is_a_picture(tmp_path: Path) 
     assert [file.read_bytes() for file in files] == [file.read_bytes() for file in again]
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--generator", "wrk"], "wrk is not installed"),
+        (["--order", "together"], "needs wrk"),
+        (["--only", "everything"], "invalid choice"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_anything_is(
+    flags: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(SystemExit, match="2"):
+        command.main(flags)
+
+    assert said in capsys.readouterr().err
+
+
 def test_every_figure_is_explained() -> None:
     readme = (command.KEPT / "README.md").read_text()
 
