@@ -47,6 +47,7 @@ class Rounds:
         self._until = until
         self._load = Agents(backlog.role, connections, order=bench.order)
         self._window_s = FIRST_S
+        self._fastest = 1.0
         self.total = Outcome()
         # The first round of a service warms it up, and tells how long the others may be.
         self._round()
@@ -65,9 +66,17 @@ class Rounds:
         self._backlog.fill(self._until)
         outcome = self._bench.generator.run(self._backlog.address, self._load, self._window_s)
         self._backlog.waiting -= outcome.taken
-        rate = max(outcome.loops_per_second(), 1.0)
-        self._window_s = min(max(self._until * SHARE / rate, FIRST_S), LONGEST_S)
+        self._fastest = max(self._fastest, outcome.loops_per_second())
+        self._window_s = next_window(self._window_s, self._until, self._fastest)
         return outcome
+
+
+def next_window(last_s: float, backlog: int, fastest: float) -> float:
+    """Return how long the next round may be, so that it never runs out of tasks.
+
+    A round that was slow says little about the next, so rounds grow by steps only.
+    """
+    return max(FIRST_S, min(2 * last_s, backlog * SHARE / fastest, LONGEST_S))
 
 
 def alternate(one: Rounds, other: Rounds, seconds: float) -> None:

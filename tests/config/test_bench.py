@@ -19,6 +19,7 @@ from scripts.bench.machine import file_system
 from scripts.bench.outcome import Outcome, percentile
 from scripts.bench.report import markdown, merged, plain_table, write
 from scripts.bench.results import Result, Row, growth, number, ratio, row_of
+from scripts.bench.rounds import next_window
 from scripts.bench.seed import pieces
 from scripts.bench.service import Chosen
 
@@ -177,6 +178,22 @@ def test_requests_are_compared_between_the_fewest_and_the_most_rows() -> None:
             "growth": "growing",
         },
     ]
+
+
+@pytest.mark.parametrize(
+    ("last_s", "backlog", "fastest", "window_s"),
+    [
+        (0.05, 1_000, 10.0, 0.1),
+        (0.3, 1_000, 1_000.0, 0.4),
+        (0.4, 1_000, 2_000.0, 0.2),
+        (0.4, 100, 10_000.0, 0.05),
+        (1.5, 1_000_000, 1_000.0, 2.0),
+    ],
+)
+def test_a_round_is_as_long_as_the_backlog_lasts(
+    last_s: float, backlog: int, fastest: float, window_s: float
+) -> None:
+    assert next_window(last_s, backlog, fastest) == pytest.approx(window_s)
 
 
 def test_work_is_shared_out_without_loss() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from scripts.bench.connection import Address, Connection
 from scripts.bench.generators import Agents, Generator, Posts, Processes, Wrk, has_wrk
+from scripts.bench.outcome import Outcome
 from scripts.bench.seed import Backlog, put_in_front
 from tests.process.clients import Client, tickets
 from tests.process.serving import Server, environment
@@ -20,6 +21,8 @@ from tests.process.serving import Server, environment
 BENCH = [sys.executable, "-m", "scripts.bench"]
 BENCH_S = 60
 TOKEN = "bench-token"
+# One round may happen to end between two tasks.
+ROUNDS = 4
 GENERATORS = [
     pytest.param(Processes, id="python"),
     pytest.param(
@@ -63,10 +66,12 @@ def errors_in(part: Any) -> Iterator[Any]:
 def test_a_load_ends_what_it_began(tmp_path: Path, make: type[Wrk | Processes]) -> None:
     with tickets(tmp_path, "--workers", "1", TICKETS_TOKEN=TOKEN) as server:
         backlog = Backlog(address(server, TOKEN), "work")
-        backlog.fill(60)
+        backlog.fill(1_000)
         generator: Generator = make()
+        outcome = Outcome()
         try:
-            outcome = generator.run(backlog.address, Agents(backlog.role, 3), 0.2)
+            for _ in range(ROUNDS):
+                outcome.add(generator.run(backlog.address, Agents(backlog.role, 8), 0.1))
             posts = Posts("/tasks", json.dumps(backlog.task()).encode(), 2)
             created = generator.run(backlog.address, posts, 0.1)
             refused = generator.run(backlog.address, Posts("/tasks", b"{}", 2), 0.1)
