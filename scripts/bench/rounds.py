@@ -49,8 +49,10 @@ class Rounds:
         self._window_s = FIRST_S
         self._fastest = 1.0
         self.total = Outcome()
-        # The first round of a service warms it up, and tells how long the others may be.
-        self._round()
+        # The first rounds of a service warm it up, and tell how long the others may be.
+        warmed_s = 0.0
+        while warmed_s <= bench.sizes.warm_seconds:
+            warmed_s += self._round().seconds
 
     def run(self, seconds: float) -> Outcome:
         """Add rounds until so many seconds were measured."""

@@ -25,6 +25,7 @@ class Sizes:
     cost_samples: int
     cost_seconds: float
     settle_seconds: float
+    warm_seconds: float
 
 
 FULL = Sizes(
@@ -43,6 +44,7 @@ FULL = Sizes(
     cost_samples=200,
     cost_seconds=1.0,
     settle_seconds=5,
+    warm_seconds=1,
 )
 QUICK = Sizes(
     backlog=1_000,
@@ -60,6 +62,7 @@ QUICK = Sizes(
     cost_samples=20,
     cost_seconds=0.2,
     settle_seconds=1,
+    warm_seconds=0.3,
 )
 SMOKE = Sizes(
     backlog=60,
@@ -77,5 +80,6 @@ SMOKE = Sizes(
     cost_samples=2,
     cost_seconds=0.1,
     settle_seconds=0,
+    warm_seconds=0,
 )
 ALL = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
