@@ -9,6 +9,7 @@ from uuid import uuid4
 from tests.factories import SIMPLE, Json
 from tickets.clock import Clock
 from tickets.db.database import Database, Row
+from tickets.db.registry import Registry, sql_root
 from tickets.errors import TicketsError
 from tickets.ids import hash_token
 from tickets.tracker.domain.documents import (
@@ -31,14 +32,26 @@ from tickets.tracker.domain.records import Change, Claim, Event, Run
 from tickets.tracker.operations import rows
 from tickets.tracker.routes import Operations, build_operations
 
+# The statements without what a database does in its own way; SQLite understands them all.
+PORTABLE = Registry.load(sql_root(), "postgres")
+
 # What every statement promises between transactions: each query finds who breaks it.
 INVARIANTS = {
-    "the counts of stages are those of their tasks": """
-        SELECT stage, COUNT(*) FROM tasks GROUP BY stage
-        EXCEPT SELECT stage, task_count FROM stage_counts""",
-    "no stage is counted that has no tasks": """
-        SELECT stage FROM stage_counts AS s
-         WHERE task_count <> (SELECT COUNT(*) FROM tasks AS t WHERE t.stage = s.stage)""",
+    "tasks are counted by role, stage, state and whether they are assigned": """
+        SELECT COALESCE(claim_role, ''), stage, queue_state, claim_assignee IS NOT NULL,
+               COUNT(*), SUM(failed_run_count)
+          FROM tasks GROUP BY 1, 2, 3, 4
+        EXCEPT SELECT * FROM task_counts""",
+    "no kind of task is counted that does not exist": """
+        SELECT * FROM task_counts WHERE task_count > 0
+        EXCEPT
+        SELECT COALESCE(claim_role, ''), stage, queue_state, claim_assignee IS NOT NULL,
+               COUNT(*), SUM(failed_run_count)
+          FROM tasks GROUP BY 1, 2, 3, 4""",
+    "each task knows how many of its runs failed": """
+        SELECT id FROM tasks AS t
+         WHERE failed_run_count <> (SELECT COUNT(*) FROM runs AS r
+                                     WHERE r.task_id = t.id AND r.status = 'failed')""",
     "a task has at most one active lease": """
         SELECT task_id FROM leases WHERE status = 'active'
          GROUP BY task_id HAVING COUNT(*) > 1""",
@@ -254,6 +267,24 @@ class World:
         """Assert the invariants."""
         for name in names or INVARIANTS:
             assert self.query(INVARIANTS[name]) == [], name
+        assert self.queue_counted() == self.queue_by_looking()
+
+    def queue_counted(self) -> list[Row]:
+        """Return the queue of each role, as the service reads it."""
+        with self.db.read() as tx:
+            return _sorted(tx.many("queue.tasks_by_role", now_ms=self.clock.now_ms()))
+
+    def queue_by_looking(self) -> list[Row]:
+        """Return the same from the tasks themselves, one after the other."""
+        statement = PORTABLE["queue.tasks_by_role"]
+        with self.db.read() as tx, tx.raw() as connection:
+            cursor = connection.execute(statement.sql, {"now_ms": self.clock.now_ms()})
+            names = [column[0] for column in cursor.description]
+            return _sorted([dict(zip(names, row, strict=True)) for row in cursor])
+
+
+def _sorted(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: str(row["agent_role"]))
 
 
 def refusal(action: Any, *args: Any, **kwargs: Any) -> str | None:

@@ -1,8 +1,8 @@
 -- Tasks: what each database does in its own way.
 --
 -- Invariants
---   stage_counts holds the number of tasks for each stage name; triggers keep it, which one
---   writer at a time makes cheap.
+--   task_counts holds the number of tasks of each kind; triggers keep it, which one writer at a
+--   time makes cheap.
 
 -- name: next_claimable_outside :many
 -- uses: idx_tasks_claim
@@ -37,8 +37,9 @@ SELECT seq, stage
  LIMIT :limit;
 
 -- name: count_by_stage :many
--- scans: stage_counts, a row for each name of a stage
-SELECT stage, task_count
-  FROM stage_counts
- WHERE task_count > 0
+-- scans: task_counts, some rows for each name of a stage
+SELECT stage, SUM(task_count) AS task_count
+  FROM task_counts
+ GROUP BY stage
+HAVING SUM(task_count) > 0
  ORDER BY stage;
