@@ -32,7 +32,7 @@ SEED = random.randrange(1 << 32) if IS_DRILL else 11
 ACTS = 400 if IS_DRILL else 100
 AGENTS = 6
 ACTS_OF_EACH = 60 if IS_DRILL else 20
-CUTS = 4000 if IS_DRILL else 150
+CUTS = 2500 if IS_DRILL else 150
 CUTS_OF_A_START = 1000 if IS_DRILL else 60
 
 pytestmark = pytest.mark.skipif(not can_record(), reason="Python has SQLite built in")

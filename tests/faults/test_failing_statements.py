@@ -1,0 +1,127 @@
+"""Operations of which a statement fails, each in turn: nothing is left, all can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FrozenClock
+from tests.factories import EPOCH_MS
+from tests.faults.failing import FAILURES, Failure, Plan, failing, writer_of
+from tests.faults.states import digest
+from tests.faults.writes import PREPARED, Place, Work, names_of_writes
+from tests.worlds import World
+from tickets.db.database import Database
+from tickets.db.migrations import migrate
+from tickets.db.registry import Registry, sql_root
+
+KINDS = pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+BEGIN = "BEGIN IMMEDIATE"
+NEVER = 1 << 30
+# What another tracker left out, or what was pruned, is missing afterwards.
+INCOMPLETE = ("imports.import_file", "retention.prune_changes")
+
+
+@pytest.fixture
+def plan() -> Iterator[Plan]:
+    with failing() as made:
+        yield made
+
+
+@pytest.fixture
+def at(plan: Plan, world: World, clock: FrozenClock) -> Place:
+    return Place(world, clock)
+
+
+def test_every_operation_that_writes_is_here() -> None:
+    # Expiries and retries that are due are done by a claim, or by the housekeeping.
+    assert PREPARED.keys() == {*names_of_writes(), "housekeeping.advance_readiness"}
+
+
+@KINDS
+@pytest.mark.parametrize("name", PREPARED)
+def test_an_operation_of_which_a_statement_fails_leaves_nothing_and_can_be_repeated(
+    name: str, failure: Failure, at: Place, plan: Plan
+) -> None:
+    db = at.world.db
+    work = PREPARED[name](at)
+    before = digest(db)
+
+    number = 2  # the first is BEGIN
+    while (failed := outcome(db, plan, work, number, failure)) is not None:
+        assert digest(db) == before, (number, failed)
+        number += 1
+
+    # With as many statements as there are, it succeeded.
+    assert plan.statements[0] == BEGIN
+    assert plan.statements[-1] == "COMMIT"
+    assert len(plan.statements) == number - 1 > 2
+    assert digest(db) != before
+    if name not in INCOMPLETE:
+        at.world.check()
+    assert db.integrity_check() == []
+
+
+def outcome(db: Database, plan: Plan, work: Work, number: int, failure: Failure) -> str | None:
+    """Work with one failing statement; return it, None where there are not so many."""
+    writer = writer_of(db)
+    plan.at(number, failure)
+    try:
+        work()
+    except failure.told:
+        failed = plan.stop()
+        assert failed is not None
+    else:
+        failed = plan.stop()
+        assert failed is None, f"nobody was told that this failed: {failed}"
+    # A connection is given up where nobody knows what became of its transaction.
+    if failed != "COMMIT" and not failure.rolls_back and not failure.lasts:
+        assert writer_of(db) is writer
+    return failed
+
+
+@KINDS
+def test_a_begin_that_fails_for_good_is_told_in_time_and_later_writes_go_on(
+    failure: Failure, at: Place, plan: Plan
+) -> None:
+    db = at.world.db
+    before = digest(db)
+    plan.when(lambda _, sql: sql == BEGIN, replace(failure, lasts=True))
+
+    with pytest.raises(failure.told), db.write(patience_ms=20):
+        raise AssertionError("nothing was begun")
+
+    assert plan.stop() == BEGIN
+    assert digest(db) == before
+    at.world.pipeline()
+    assert digest(db) != before
+
+
+@KINDS
+def test_a_first_start_of_which_a_statement_fails_is_made_good_by_the_next(
+    failure: Failure, plan: Plan, registry: Registry, tmp_path: Path
+) -> None:
+    def started(number: int) -> tuple[str, str | None]:
+        """Migrate twice, first with a failing statement; return what came of it."""
+        db = Database(str(tmp_path / f"{number}.db"), registry=registry)
+        with closing(db):
+            writer_of(db)
+            plan.at(number, failure)
+            with suppress(failure.told):
+                migrate(db, sql_root(), EPOCH_MS)
+            failed = plan.stop()
+            assert db.integrity_check() == []
+            migrate(db, sql_root(), EPOCH_MS)
+            return digest(db), failed
+
+    whole, _ = started(NEVER)
+    number = 1
+    while (result := started(number))[1] is not None:
+        assert result[0] == whole, result[1]
+        number += 1
+
+    assert number > 10
