@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tickets.clock import Clock
 from tickets.config import Settings
 from tickets.db.database import Database
+from tickets.db.sqlite import KEPT_LOG_BYTES
 from tickets.errors import TicketsError
 from tickets.tracker.operations.readiness import Readiness, is_anything_due
 from tickets.tracker.operations.retention import RetentionOperations
@@ -16,8 +17,9 @@ from tickets.tracker.operations.retention import RetentionOperations
 # How late a waiting agent may learn of an expiry or a retry that is due; two index probes.
 READINESS_PERIOD_S = 0.1
 RETENTION_PERIOD_S = 60.0
-# Four megabytes: the log stays in the page cache and a checkpoint holds writers for little.
-CHECKPOINT_WAL_BYTES = 4 << 20
+# Four megabytes: the log stays in the page cache and a checkpoint holds writers for little. No
+# less than a log keeps when it begins anew, or every period would have one.
+CHECKPOINT_WAL_BYTES = KEPT_LOG_BYTES
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from tests.faults.steps import Answered, Recording
 from tests.worlds import World
 from tickets import housekeeping
 from tickets.config import Settings
+from tickets.db import sqlite
 from tickets.db.database import Database, Durability
 from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
@@ -98,7 +99,8 @@ def _registry() -> Registry:
 def history(folder: Path, durability: Durability) -> Iterator[History]:
     """Record a new database; the block does the work."""
     limit = mock.patch.object(housekeeping, "CHECKPOINT_WAL_BYTES", CHECKPOINT_WAL_BYTES)
-    with limit, recording(folder) as recorded:
+    kept = mock.patch.object(sqlite, "KEPT_LOG_BYTES", CHECKPOINT_WAL_BYTES)
+    with limit, kept, recording(folder) as recorded:
         made = History(recorded, durability)
         try:
             yield made

@@ -18,6 +18,9 @@ CACHED_STATEMENTS: Final = 512  # more than the sql/ tree holds: nothing is prep
 # How long SQLite's own busy handler sleeps for a foreign lock before the gate looks at
 # the deadline of the writer at its head again.
 WRITER_STEP_MS: Final = 100
+# What the write-ahead log keeps of the disk when it begins anew. Its size then tells whether it
+# has grown since, and what a long reader made it grow by is given back.
+KEPT_LOG_BYTES: Final = 4 << 20
 # Below this much free space an I/O error is taken for a full disk: SQLite reports ENOSPC as
 # such only from write(), not from fsync, fallocate or the growth of the shared-memory file.
 _FULL_BELOW_BYTES: Final = 1 << 20
@@ -35,6 +38,7 @@ _WRITER_PRAGMAS = (
     "PRAGMA busy_timeout = 100",
     # Checkpoints sync what they must; commits are synced by the gate (see log.py).
     "PRAGMA synchronous = NORMAL",
+    f"PRAGMA journal_size_limit = {KEPT_LOG_BYTES}",
 )
 _READER_PRAGMAS = ("PRAGMA cache_size = -8192", "PRAGMA query_only = ON")
 
