@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -13,11 +14,12 @@ from tests.conftest import FrozenClock
 from tests.factories import EPOCH_MS
 from tests.faults.failing import FAILURES, Failure, Plan, failing, writer_of
 from tests.faults.states import digest
-from tests.faults.writes import PREPARED, Place, Work, names_of_writes
+from tests.faults.writes import PREPARED, Place, Work
 from tests.worlds import World
 from tickets.db.database import Database
 from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
+from tickets.tracker import operations
 
 KINDS = pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
 BEGIN = "BEGIN IMMEDIATE"
@@ -125,3 +127,30 @@ def test_a_first_start_of_which_a_statement_fails_is_made_good_by_the_next(
         number += 1
 
     assert number > 10
+
+
+def names_of_writes() -> Iterator[str]:
+    """Yield ``<module>.<method>`` of every public method of an operations class that writes.
+
+    That is one with a ``.write(`` in it, or in a method of its class that it calls.
+    """
+    for path in sorted(Path(operations.__path__[0]).glob("*.py")):
+        for part in ast.parse(path.read_text()).body:
+            if isinstance(part, ast.ClassDef) and part.name.endswith("Operations"):
+                yield from (f"{path.stem}.{name}" for name in _writing_methods(part))
+
+
+def _writing_methods(part: ast.ClassDef) -> Iterator[str]:
+    called = {
+        method.name: {
+            node.func.attr
+            for node in ast.walk(method)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        for method in part.body
+        if isinstance(method, ast.FunctionDef)
+    }
+    writing = {"write"}
+    while more := {name for name in called if called[name] & writing} - writing:
+        writing |= more
+    yield from (name for name in called if name in writing and not name.startswith("_"))

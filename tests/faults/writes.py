@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from tests.worlds import World
 from tickets.config import Settings
 from tickets.housekeeping import Housekeeping
 from tickets.ids import hash_token
-from tickets.tracker import operations
 from tickets.tracker.domain.documents import (
     BulkTask,
     NewArtifact,
@@ -305,30 +303,3 @@ def housekeeping_advance_readiness(at: Place) -> Work:
 
 def _retention(at: Place) -> RetentionOperations:
     return RetentionOperations(at.world.db, at.clock)
-
-
-def names_of_writes() -> Iterator[str]:
-    """Yield ``<module>.<method>`` of every public method of an operations class that writes.
-
-    That is one with a ``.write(`` in it, or in a method of its class that it calls.
-    """
-    for path in sorted(Path(operations.__path__[0]).glob("*.py")):
-        for part in ast.parse(path.read_text()).body:
-            if isinstance(part, ast.ClassDef) and part.name.endswith("Operations"):
-                yield from (f"{path.stem}.{name}" for name in _writing_methods(part))
-
-
-def _writing_methods(part: ast.ClassDef) -> Iterator[str]:
-    called = {
-        method.name: {
-            node.func.attr
-            for node in ast.walk(method)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        }
-        for method in part.body
-        if isinstance(method, ast.FunctionDef)
-    }
-    writing = {"write"}
-    while more := {name for name in called if called[name] & writing} - writing:
-        writing |= more
-    yield from (name for name in called if name in writing and not name.startswith("_"))
