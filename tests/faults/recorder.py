@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from tests.faults.steps import Recording, Step, Sync, SyncNames, Truncate, Write
-from tickets.db import sqlite
+from tickets.db import log, sqlite
 
 
 def can_record() -> bool:
@@ -36,7 +36,7 @@ def can_record() -> bool:
 def recording(folder: Path) -> Iterator[Recording]:
     """Record what is done to the databases in a folder; they are opened and closed inside."""
     made = Recording(folder.resolve())
-    really_sync = sqlite.sync
+    really_sync, really_flush = sqlite.sync, log.flush
 
     def sync(path: Path) -> None:
         since = made.look_at_names()
@@ -44,7 +44,17 @@ def recording(folder: Path) -> Iterator[Recording]:
         if path == made.folder:
             made.steps.append(SyncNames(since))
 
-    with mock.patch.object(sqlite, "sync", sync), _front().recording_into(made):
+    def flush(descriptor: int) -> None:
+        since = len(made.steps)
+        really_flush(descriptor)
+        path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        made.on_path(path, lambda which: Sync(which, since))
+
+    with (
+        mock.patch.object(sqlite, "sync", sync),
+        mock.patch.object(log, "flush", flush),
+        _front().recording_into(made),
+    ):
         yield made
 
 

@@ -96,6 +96,12 @@ class Recording:
         if (file := self._open.get(address)) is not None:
             self.steps.append(make(file))
 
+    def on_path(self, path: str, make: Callable[[int], Step]) -> None:
+        """Note what is done to the file of a path, where that is known and not deleted."""
+        name = self._name(path)
+        if name is not None and name in self._files:
+            self.steps.append(make(self._files[name]))
+
     def look_at_names(self) -> int:
         """Note the files that are new in the folder; return the number of the next step."""
         for path in sorted(self.folder.iterdir()):

@@ -104,8 +104,8 @@ def test_with_less_durability_answered_writes_are_lost_and_nothing_is_damaged(
 def test_without_any_flush_databases_are_damaged(
     disk: Path, tmp_path: Path, chance: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unsafe = {**sqlite._SYNCHRONOUS, "normal": "PRAGMA synchronous = OFF"}
-    monkeypatch.setattr(sqlite, "_SYNCHRONOUS", unsafe)
+    unsafe = (*sqlite._WRITER_PRAGMAS, "PRAGMA synchronous = OFF")
+    monkeypatch.setattr(sqlite, "_WRITER_PRAGMAS", unsafe)
     past = worked(alone, disk, "normal", tmp_path / "after")
 
     assert any(found.damage for _, found in past.cut(past.moments(CUTS_THAT_LOSE, chance)))
