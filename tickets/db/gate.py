@@ -185,9 +185,10 @@ class Gate:
                         self.connection.execute("BEGIN IMMEDIATE")
                     self._log.open()
                     return Batch()
-                except Busy:
-                    # Another program holds SQLite's lock without knowing of the gate.
-                    if time.monotonic() >= deadline:
+                except Busy as error:
+                    # Another program holds SQLite's lock without knowing of the gate; SQLite
+                    # has waited a while. Anything else would only fail again.
+                    if not sqlite.is_lock(error.__cause__) or time.monotonic() >= deadline:
                         raise
                 except OSError as error:
                     raise sqlite.of_os_error(error, self._path) from error

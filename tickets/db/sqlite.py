@@ -184,6 +184,12 @@ def translate(error: Exception, path: str, doing: str = "") -> Exception:
     return _of_code(extended & 0xFF, error, path, doing)
 
 
+def is_lock(error: BaseException | None) -> bool:
+    """Tell whether a driver's error says that another connection holds a lock."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def of_os_error(error: OSError, path: str) -> TicketsError:
     """Return the exception of ours for a file beside the database that cannot be used."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or disk_is_full(path):
