@@ -5,11 +5,10 @@
 --   at most one run of a task is running (idx_runs_one_running).
 --   ended_at_ms is set exactly when the status is no longer running.
 
--- name: start :one
+-- name: start :run
 -- uses: primary key
 INSERT INTO runs (id, task_id, attempt, status, agent_id, agent_role, started_at_ms)
-VALUES (:id, :task_id, :attempt, 'running', :agent_id, :agent_role, :now_ms)
-RETURNING seq;
+VALUES (:id, :task_id, :attempt, 'running', :agent_id, :agent_role, :now_ms);
 
 -- name: get :one
 -- uses: sqlite_autoindex_runs_1

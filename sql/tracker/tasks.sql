@@ -11,7 +11,7 @@
 --   A task is claimable where is_dead, is_delayed, is_leased and open_dependency_count are 0
 --   and claim_role is set; idx_tasks_claim holds these tasks in the order of the claim.
 
--- name: create :one
+-- name: create :run
 -- uses: primary key
 INSERT INTO tasks (id, pipeline_id, stage, title, description, priority, metadata_json,
                    max_attempts, retry_delay_ms, retry_backoff_json, dead_letter_stage,
@@ -20,8 +20,7 @@ INSERT INTO tasks (id, pipeline_id, stage, title, description, priority, metadat
 VALUES (:id, :pipeline_id, :stage, :title, :description, :priority, :metadata_json,
         :max_attempts, :retry_delay_ms, :retry_backoff_json, :dead_letter_stage,
         :claim_role, :claim_assignee, :is_terminal, 0,
-        :now_ms, :now_ms)
-RETURNING claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependency_count;
+        :now_ms, :now_ms);
 
 -- name: get :one
 -- uses: sqlite_autoindex_tasks_1

@@ -98,7 +98,7 @@ def test_each_kind_of_change_is_in_the_page_on_the_lifecycle() -> None:
         kind
         for path in (Path(errors.__file__).parent / "tracker" / "operations").glob("*.py")
         for kind in re.findall(
-            r'\brecord\(\s*tx,\s*"([a-z_.]+)"', path.read_text(encoding="utf-8")
+            r'\brecord(?:_many)?\(\s*tx,\s*"([a-z_.]+)"', path.read_text(encoding="utf-8")
         )
     }
 

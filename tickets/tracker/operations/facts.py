@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from tickets.db.database import Row, Transaction
@@ -10,26 +12,29 @@ from tickets.web.answers import to_json
 CHANGES_TOPIC = "changes"
 
 
-def record(
-    tx: Transaction,
-    kind: str,
-    /,
-    *,
-    now_ms: int,
-    task_id: str | None = None,
-    run_id: str | None = None,
-    **data: Any,
-) -> None:
-    """Add a fact to the change feed, in the transaction of the fact."""
-    tx.run(
-        "changes.append",
-        now_ms=now_ms,
-        kind=kind,
-        task_id=task_id,
-        run_id=run_id,
-        data_json=to_json(data),
-    )
+def record(tx: Transaction, kind: str, /, *, now_ms: int, **fact: Any) -> None:
+    """Add a fact to the change feed, in the transaction of the fact.
+
+    ``task_id`` and ``run_id`` say whose fact it is, everything else is its data.
+    """
+    tx.run("changes.append", **_change(kind, {"now_ms": now_ms, **fact}))
     tx.wake(CHANGES_TOPIC)
+
+
+def record_many(tx: Transaction, kind: str, facts: Iterable[dict[str, Any]]) -> None:
+    """Add facts of one kind in one go."""
+    tx.run_many("changes.append", [_change(kind, fact) for fact in facts])
+    tx.wake(CHANGES_TOPIC)
+
+
+def _change(kind: str, fact: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "now_ms": fact.pop("now_ms"),
+        "task_id": fact.pop("task_id", None),
+        "run_id": fact.pop("run_id", None),
+        "data_json": to_json(fact),
+    }
 
 
 def system_event(
@@ -46,6 +51,7 @@ def system_event(
     )
 
 
+@lru_cache(maxsize=1024)
 def claim_topic(agent_role: str, assignee: str | None) -> str:
     """Name what a waiting claim waits for: tasks for a role, for anybody or for one agent."""
     return to_json(["claim", agent_role, assignee])

@@ -72,7 +72,7 @@ class LeaseOperations:
         assert task is not None, "found claimable in this transaction"
         run_id, lease_id, token = new_id(), new_id(), new_token()
         ttl_ms = request.lease_ttl_ms if request.lease_ttl_ms is not None else DEFAULT_TTL_MS
-        tx.one(
+        tx.run(
             "runs.start",
             id=run_id,
             task_id=task["id"],

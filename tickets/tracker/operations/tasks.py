@@ -30,11 +30,11 @@ from tickets.tracker.domain.documents import (
     TaskChanges,
     TaskQuery,
 )
-from tickets.tracker.domain.pipelines import Definition, Stage
+from tickets.tracker.domain.pipelines import Definition
 from tickets.tracker.domain.records import Task
 from tickets.tracker.operations import rows
 from tickets.tracker.operations.dependencies import add_edges, record_edge
-from tickets.tracker.operations.facts import announce, record
+from tickets.tracker.operations.facts import claim_topic, record, record_many
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.operations.rows import found_task
 from tickets.web.answers import to_json
@@ -56,7 +56,12 @@ class TaskOperations:
         dependency), DuplicateDependency.
         """
         with self._db.write() as tx:
-            return self._create(tx, document, now_ms=self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            columns = self._columns(tx, document, now_ms=now_ms)
+            tx.run("tasks.create", **columns)
+            blocked = _connect(tx, columns["id"], document, now_ms=now_ms)
+            _tell(tx, [document], [columns], blocked=[blocked])
+            return str(columns["id"])
 
     def create_many(self, documents: Sequence[BulkTask]) -> list[str]:
         """Create all tasks or none; return their ids in order.
@@ -67,19 +72,27 @@ class TaskOperations:
         siblings = _siblings(documents)
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
-            ids: list[str] = []
+            columns: list[dict[str, Any]] = []
             for index, document in enumerate(documents):
                 with _at_index(index):
-                    ids.append(self._create(tx, document, now_ms=now_ms))
-            for index, targets in enumerate(siblings):
+                    columns.append(self._columns(tx, document, now_ms=now_ms))
+            tx.run_many("tasks.create", columns)
+            ids: list[str] = [each["id"] for each in columns]
+            blocked: list[bool] = []
+            for index, document in enumerate(documents):
                 with _at_index(index):
-                    target_ids = [ids[target] for target in targets]
+                    waits = _connect(tx, ids[index], document, now_ms=now_ms)
+                    target_ids = [ids[target] for target in siblings[index]]
                     add_edges(tx, ids[index], target_ids, now_ms=now_ms)
-                    for target_id in target_ids:
-                        record_edge(tx, ids[index], target_id, now_ms=now_ms)
+                    blocked.append(waits or bool(target_ids))
+            _tell(tx, documents, columns, blocked=blocked)
+            for index, targets in enumerate(siblings):
+                for target in targets:
+                    record_edge(tx, ids[index], ids[target], now_ms=now_ms)
             return ids
 
-    def _create(self, tx: Transaction, document: NewTask, *, now_ms: int) -> str:
+    def _columns(self, tx: Transaction, document: NewTask, *, now_ms: int) -> dict[str, Any]:
+        """Return the row of a new task. Raises PipelineNotFound, Invalid."""
         definition = self._definitions.find(tx, document.pipeline_id)
         if definition is None:
             raise PipelineNotFound
@@ -87,31 +100,20 @@ class TaskOperations:
         _check_dead_letter_stage(definition, policy)
         stage = definition.stage(definition.initial)
         assert stage is not None, "checked when the pipeline was created"
-        task_id = new_id()
-        task = _insert(tx, document, task_id, stage, policy, now_ms=now_ms)
-        if document.dependencies:
-            blocked = add_edges(tx, task_id, document.dependencies, now_ms=now_ms)
-            task = blocked or task
-        if document.assigned_agent_id is not None:
-            tx.run(
-                "assignments.activate",
-                task_id=task_id,
-                agent_id=document.assigned_agent_id,
-                assigned_by=document.assigned_by,
-                now_ms=now_ms,
-            )
-        record(
-            tx,
-            "task.created",
-            now_ms=now_ms,
-            task_id=task_id,
-            pipeline_id=document.pipeline_id,
-            stage=stage.name,
-            assigned_agent_id=document.assigned_agent_id,
-            dependencies=document.dependencies or [],
-        )
-        announce(tx, task)
-        return task_id
+        return {
+            "id": new_id(),
+            "pipeline_id": document.pipeline_id,
+            "stage": stage.name,
+            "title": document.title,
+            "description": document.description,
+            "priority": document.priority or 0,
+            "metadata_json": to_json(document.metadata or {}),
+            **_policy_columns(policy),
+            "claim_role": stage.agent_role,
+            "claim_assignee": document.assigned_agent_id,
+            "is_terminal": int(stage.terminal),
+            "now_ms": now_ms,
+        }
 
     def list_oldest_first(self, query: TaskQuery) -> Page[Task]:
         """Return a page of tasks, by creation. Raises InvalidCursor."""
@@ -203,32 +205,46 @@ class _at_index:  # noqa: N801  # reads as a clause: with _at_index(3)
             error.details = {"index": self._index, "problems": error.details or []}
 
 
-def _insert(
+def _connect(tx: Transaction, task_id: str, document: NewTask, *, now_ms: int) -> bool:
+    """Add dependencies and assignment of a new task; return whether it is blocked."""
+    blocked = add_edges(tx, task_id, document.dependencies or (), now_ms=now_ms)
+    if document.assigned_agent_id is not None:
+        tx.run(
+            "assignments.activate",
+            task_id=task_id,
+            agent_id=document.assigned_agent_id,
+            assigned_by=document.assigned_by,
+            now_ms=now_ms,
+        )
+    return blocked is not None
+
+
+def _tell(
     tx: Transaction,
-    document: NewTask,
-    task_id: str,
-    stage: Stage,
-    policy: RetryPolicyDocument,
+    documents: Sequence[NewTask],
+    columns: Sequence[dict[str, Any]],
     *,
-    now_ms: int,
-) -> Row:
-    task = tx.one(
-        "tasks.create",
-        id=task_id,
-        pipeline_id=document.pipeline_id,
-        stage=stage.name,
-        title=document.title,
-        description=document.description,
-        priority=document.priority or 0,
-        metadata_json=to_json(document.metadata or {}),
-        **_policy_columns(policy),
-        claim_role=stage.agent_role,
-        claim_assignee=document.assigned_agent_id,
-        is_terminal=int(stage.terminal),
-        now_ms=now_ms,
+    blocked: Sequence[bool],
+) -> None:
+    """Tell the feed of new tasks, and waiting claims of those that are not blocked."""
+    record_many(
+        tx,
+        "task.created",
+        [
+            {
+                "now_ms": row["now_ms"],
+                "task_id": row["id"],
+                "pipeline_id": row["pipeline_id"],
+                "stage": row["stage"],
+                "assigned_agent_id": document.assigned_agent_id,
+                "dependencies": document.dependencies or [],
+            }
+            for document, row in zip(documents, columns, strict=True)
+        ],
     )
-    assert task is not None, "an insert without conflict"
-    return task
+    for row, is_blocked in zip(columns, blocked, strict=True):
+        if row["claim_role"] is not None and not is_blocked:
+            tx.wake(claim_topic(row["claim_role"], row["claim_assignee"]))
 
 
 def _page(tx: Transaction, query: TaskQuery, **position: int) -> list[Row]:
