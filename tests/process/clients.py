@@ -44,6 +44,8 @@ class Client:
     def __init__(self, server: Server, *, token: str | None = None) -> None:
         self._connection = http.client.HTTPConnection(server.host, server.port, timeout=START_S)
         self._token = token
+        # When the last byte of the newest request had left, None before that.
+        self.sent_ns: int | None = None
 
     def send(
         self,
@@ -61,7 +63,9 @@ class Client:
         if key is not None:
             headers["Idempotency-Key"] = key
         data = None if body is None else json.dumps(body).encode()
+        self.sent_ns = None
         self._connection.request(method, path, data, headers)
+        self.sent_ns = time.monotonic_ns()
         response = self._connection.getresponse()
         shown = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, shown, response.read())
