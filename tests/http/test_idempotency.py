@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -161,6 +162,23 @@ class TestClaims:
         assert {**again, "lease_token": None} == {**first, "lease_token": None}
         make.heartbeat(first, status=401)
         make.heartbeat(again, status=200)
+
+    def test_a_claim_that_nobody_waits_for_any_more_takes_no_token_away(
+        self, client: Client, make: Factory
+    ) -> None:
+        # The client gave up, asked again under the same key, and that was answered first.
+        make.task()
+        present = self.claim(client)
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        with ours:
+            environ = {"gunicorn.socket": ours}
+            body = self.BODY
+            client.post_json(
+                "/leases/claim", body, headers=key(), extra_environ=environ, status=409
+            )
+
+        make.heartbeat(present, status=200)
 
     def test_a_repeated_claim_shows_the_present_end_of_the_lease(
         self, client: Client, make: Factory

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from falcon import Request, Response
 
-from tickets.errors import Invalid, LeaseExpired, NotFound
+from tickets.errors import IdempotencyConflict, Invalid, LeaseExpired, NotFound
 from tickets.tracker.domain.documents import ClaimRequest, HeartbeatRequest
 from tickets.tracker.domain.records import Claim, Claims, Heartbeat
 from tickets.tracker.operations.facts import claim_topic, stage_topic
@@ -50,7 +50,7 @@ class LeaseClaim:
                 resp,
                 lambda: self._claim(document),
                 redact=_without_tokens,
-                replay=self._replay,
+                replay=lambda recorded: self._replay(req, recorded),
             ),
             is_enough=lambda answer: answer is not None,
             topics=_topics(document),
@@ -71,8 +71,12 @@ class LeaseClaim:
             return None
         return claims[0] if document.max_tasks is None else Claims(claims=claims)
 
-    def _replay(self, recorded: dict[str, Any]) -> bytes:
+    def _replay(self, req: Request, recorded: dict[str, Any]) -> bytes:
         """Answer a repeated claim with fresh tokens for those leases that still run."""
+        if client_is_gone(req):
+            # It gave up waiting and asked anew, and that was answered first: fresh tokens that
+            # nobody reads would lock out the agent that has the last ones.
+            raise IdempotencyConflict("The client that asked for this claim is gone")
         claims: list[dict[str, Any]] = recorded.get("claims", [recorded])
         renewed = self._leases.renew_tokens([claim["lease_id"] for claim in claims])
         live = [claim for claim in claims if claim["lease_id"] in renewed]
