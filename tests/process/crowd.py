@@ -67,7 +67,8 @@ class Service:
     def go_on(self, steps: int) -> None:
         """Wait until so many more requests were answered."""
         goal = self.answered + steps
-        eventually(lambda: self.answered >= goal)
+        eventually(lambda: self._is_given_up or self.answered >= goal)
+        assert not self._is_given_up, "a client failed"
 
 
 @dataclass(frozen=True)

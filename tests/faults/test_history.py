@@ -1,0 +1,62 @@
+"""What concurrent agents saw is what one after the other could have seen."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.agents import Memory, agents_at_work, begin, look, rules
+from tests.faults.history import Unexplained, check
+from tests.faults.odd_server import DEFECTS
+from tests.process.clients import Client, tickets
+from tests.process.crowd import Service
+from tests.process.serving import Server, running
+
+IS_DRILL = "TICKETS_DRILL" in os.environ
+SEED = random.randrange(1 << 32) if IS_DRILL else 8
+STEPS = 20_000 if IS_DRILL else 1_500
+STEPS_TO_BE_CAUGHT = 600
+ODD = str(Path(__file__).with_name("odd_server.py"))
+
+
+def race(server: Server, *, steps: int, seed: int) -> Memory:
+    """Let agents race on a server; return what they remember."""
+    print(f"seed {seed}")  # noqa: T201  # pytest shows it where the test fails
+    memory = Memory(Service())
+    memory.service.is_now(server)
+    with Client(server) as client:
+        begin(client, memory)
+        with agents_at_work(memory, seed):
+            memory.service.go_on(steps)
+        look(client, memory)
+    return memory
+
+
+@contextmanager
+def odd(home: Path, **variables: str) -> Iterator[Server]:
+    """Serve with something odd; see there."""
+    command = [ODD, "serve", "--port", "0", "--db", "t.db", "--workers", "2"]
+    variables = {"TMPDIR": str(home), **variables}
+    with running([*command, "--log-level", "warning"], home=home, **variables) as server:
+        yield server
+
+
+def test_a_race_for_short_leases_has_an_explanation(tmp_path: Path) -> None:
+    with tickets(tmp_path, "--workers", "2") as server:
+        memory = race(server, steps=STEPS, seed=SEED)
+        assert server.stop() == 0
+
+    assert check(memory.history.calls(), rules()) > STEPS / 2
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_service_without_one_defence_has_none(tmp_path: Path, defect: str) -> None:
+    with odd(tmp_path, ODD_DEFECT=defect) as server, pytest.raises(Unexplained):  # noqa: PT012
+        # What was granted twice is noticed as soon as the tasks are read.
+        memory = race(server, steps=STEPS_TO_BE_CAUGHT, seed=SEED)
+        check(memory.history.calls(), rules())
