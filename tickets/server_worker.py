@@ -60,6 +60,17 @@ class Worker(PollingWorker):
             # Not here: a signal handler may run while a lock of the application is held.
             self.method_queue.defer(self._stop_application)
 
+    def is_parent_alive(self) -> bool:
+        """Tell whether the master lives; a worker that lost it stops as if it were told to.
+
+        Otherwise it would hold the port without accepting anybody, and answer kept
+        connections, until the grace period is over.
+        """
+        if super().is_parent_alive():
+            return True
+        self.handle_exit(signal.SIGTERM, None)
+        return False
+
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Do the same on the interrupt key, which reaches every process of the terminal."""
         self.handle_exit(sig, frame)

@@ -93,6 +93,24 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+def test_workers_without_a_master_stop_and_give_the_port_back(tmp_path: Path) -> None:
+    with running(dummy(), home=tmp_path) as server, server.connect() as busy:
+        assert server.get("/")[0] == 200
+        server.process.kill()
+        server.process.wait(SOON_S)
+        began = time.monotonic()
+        answered = "keep-alive"
+        while answered == "keep-alive":
+            # Never idle, so only the worker itself can end it.
+            assert time.monotonic() - began < SOON_S
+            busy.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+            answered = read_answer(busy)[1]["connection"]
+        while is_reachable(server):
+            assert time.monotonic() - began < SOON_S
+
+        assert answered == "close"
+
+
 # D-30
 def test_a_second_server_on_the_same_port_fails_at_once(tmp_path: Path) -> None:
     with running(dummy(), home=tmp_path) as server:
