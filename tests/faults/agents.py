@@ -252,15 +252,15 @@ def agents_at_work(memory: Memory, seed: int) -> Iterator[None]:
         working = [pool.submit(agent.run) for agent in agents]
         try:
             yield
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - raised again, or what led to it
+            first = memory.failures[0] if memory.failures else error
             memory.service.give_up()
-            raise
+            raise first from None
         finally:
             memory.ending.set()
             wait(working, START_S)
-            if memory.failures:
-                # The others, and whatever else failed, failed because of the first.
-                raise memory.failures[0]
+        if memory.failures:
+            raise memory.failures[0]
 
 
 def begin(client: Client, memory: Memory) -> None:
