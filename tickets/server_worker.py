@@ -8,6 +8,7 @@ whole, and given back before its answer is taken.
 
 from __future__ import annotations
 
+import functools
 import queue
 import signal
 from types import FrameType
@@ -117,8 +118,11 @@ class Worker(PollingWorker):
             body = read_body(request, self.max_body_bytes)
             is_refused = isinstance(body, OversizedBody)
             # Asked when the answer is sent: a long poll that ends because the worker stops
-            # tells its client that the connection ends too.
-            request.should_close = lambda: is_refused or not self.alive or closes()
+            # tells its client that the connection ends too. And asked once: who was told
+            # that it is kept may have sent the next request when the worker stops.
+            request.should_close = functools.cache(
+                lambda: is_refused or not self.alive or closes()
+            )
             framed, request.body = request.body, body
             # 100 was sent while the body was awaited; one that is refused gets none.
             request._expected_100_continue = False

@@ -23,6 +23,14 @@ WRITERS = 6
 EVENTS = 2
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A request that was sent whole at a moment and got no answer."""
+
+    sent_ns: int
+    text: str
+
+
 class Service:
     """The server that there is at the moment; without one its clients wait."""
 
@@ -34,8 +42,8 @@ class Service:
         self.is_written = False
         self.answered = 0
         self.unanswered = 0
-        # When requests that got no answer had been sent whole.
-        self.lost_ns: list[int] = []
+        # Requests that were sent whole and got no answer.
+        self.lost: list[Lost] = []
 
     def is_now(self, server: Server | None) -> None:
         with self._changed:
@@ -58,11 +66,11 @@ class Service:
         with self._changed:
             self.answered += 1
 
-    def was_not_answered(self, sent_ns: int | None) -> None:
+    def was_not_answered(self, lost: Lost | None) -> None:
         with self._changed:
             self.unanswered += 1
-            if sent_ns is not None:
-                self.lost_ns.append(sent_ns)
+            if lost is not None:
+                self.lost.append(lost)
 
     def go_on(self, steps: int) -> None:
         """Wait until so many more requests were answered."""
@@ -101,9 +109,10 @@ class Stubborn:
                 if self._client is None:
                     self._client = Client(self._service.server())
                 answer = self._client.send(method, path, body, key=key, **more)
-            except (OSError, HTTPException):
+            except (OSError, HTTPException) as error:
                 sent_ns = None if self._client is None else self._client.sent_ns
-                self._service.was_not_answered(sent_ns)
+                lost = None if sent_ns is None else Lost(sent_ns, f"{method} {path}: {error!r}")
+                self._service.was_not_answered(lost)
                 self.close()
             else:
                 self._service.was_answered()

@@ -79,6 +79,29 @@ def test_a_request_that_is_half_sent_when_it_stops_is_still_answered(tmp_path: P
         assert server.process.wait(SOON_S) == 0
 
 
+# D-31
+def test_a_request_on_a_kept_connection_is_answered_by_a_stopping_worker(
+    tmp_path: Path,
+) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+    with running([str(DUMMY), "workers=1", "threads=4"], home=tmp_path) as server:
+        with server.connect() as client:
+            client.sendall(request)
+            _, headers, body = read_answer(client)
+            assert headers["connection"] == "keep-alive"
+            worker = json.loads(body)["pid"]
+            # The worker sees the request and the signal at one time.
+            os.kill(worker, signal.SIGSTOP)
+            client.sendall(request)
+            server.process.send_signal(signal.SIGTERM)
+            os.kill(worker, signal.SIGTERM)
+            os.kill(worker, signal.SIGCONT)
+            status, headers, _ = read_answer(client)
+
+        assert (status, headers["connection"]) == (200, "close")
+        assert server.process.wait(SOON_S) == 0
+
+
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     with running([str(DUMMY), "workers=1", "threads=4"], home=tmp_path) as server:
         _, answer = server.get("/")
