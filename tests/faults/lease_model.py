@@ -118,12 +118,12 @@ class Rules:
             failed=state.failed + lease.showed_life,
             eligible_ms=lease.ends_from_ms + self.retry_delay_ms,
         )
-        return state, max(moment, window.begin_ns)
+        return state, moment
 
     def _claimed(self, state: State, act: Claimed, window: Window) -> Step:
-        begin_ns = window.begin_ns
+        since_ns = window.now_ns
         if state.lease is not None:
-            state, begin_ns = self._over(state, window)
+            state, since_ns = self._over(state, window)
         shown = (act.stage, act.version, act.failed)
         known = (state.stage, state.version, state.failed)
         for name, claimed, is_now in zip(
@@ -135,10 +135,15 @@ class Rules:
             raise Impossible(f"the next run would be {len(state.runs) + 1}")
         if "agent_role" not in self.definition["states"][state.stage]:
             raise Impossible(f"nobody can claim in {state.stage}")
-        if act.granted_ms < state.eligible_ms:
+        # A delay that was seen to pass stays passed, as does a lease that was seen to end.
+        ready_ns = self.clock.first(since_ns, window.end_ns, from_ms=state.eligible_ms)
+        if ready_ns is None:
             raise Impossible(f"the task waits until {state.eligible_ms}")
         moment = self.clock.first(
-            begin_ns, window.end_ns, from_ms=act.granted_ms, below_ms=act.granted_ms + 1
+            max(ready_ns, window.begin_ns),
+            window.end_ns,
+            from_ms=act.granted_ms,
+            below_ms=act.granted_ms + 1,
         )
         if moment is None:
             raise Impossible(f"it cannot have been granted at {act.granted_ms}")
@@ -205,7 +210,8 @@ class Rules:
 
     def _refused(self, state: State, act: Expired | Gone, window: Window) -> Step:
         if isinstance(act, Expired) and state.lease is not None and state.lease.run == act.run:
-            return self._over(state, window)
+            state, moment = self._over(state, window)
+            return state, max(moment, window.begin_ns)
         wanted = ("stale",) if isinstance(act, Expired) else ("completed", "failed", "released")
         if act.run > len(state.runs) or state.runs[act.run - 1] not in wanted:
             raise Impossible(_fate(state, act.run))
@@ -218,6 +224,7 @@ class Rules:
         if lease is not None:
             if act.runs[len(state.runs) - 1 : len(state.runs)] == ("stale",):
                 state, moment = self._over(state, window)
+                moment = max(moment, begin_ns)
             else:
                 moment = self.clock.first(begin_ns, end_ns, below_ms=lease.ends_to_ms)
         if moment is None:

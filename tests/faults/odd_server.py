@@ -11,10 +11,12 @@ import itertools
 import mmap
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.process.serving import Server, running
 from tickets import cli, clock
 from tickets.errors import Unauthorized
 from tickets.tracker.operations import access, leases
@@ -139,6 +141,15 @@ DEFECTS: dict[str, Callable[[], None]] = {
     "attempts have gaps": skip_attempts,
     "keys are forgotten": forget_keys,
 }
+
+
+@contextmanager
+def odd(home: Path, **variables: str) -> Iterator[Server]:
+    """Serve ``home``/t.db with what these variables say."""
+    command = [__file__, "serve", "--port", "0", "--db", "t.db", "--workers", "2"]
+    variables = {"TMPDIR": str(home), **variables}
+    with running([*command, "--log-level", "warning"], home=home, **variables) as server:
+        yield server
 
 
 if __name__ == "__main__":

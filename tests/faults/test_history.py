@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.faults.agents import Memory, agents_at_work, begin, look, rules
 from tests.faults.history import Unexplained, check
-from tests.faults.odd_server import DEFECTS
+from tests.faults.odd_server import DEFECTS, odd
 from tests.process.clients import Client, tickets
 from tests.process.crowd import Service
-from tests.process.serving import Server, running
+from tests.process.serving import Server
 
 IS_DRILL = "TICKETS_DRILL" in os.environ
 SEED = random.randrange(1 << 32) if IS_DRILL else 8
 STEPS = 12_000 if IS_DRILL else 1_500
 STEPS_TO_BE_CAUGHT = 600
-ODD = str(Path(__file__).with_name("odd_server.py"))
 
 
 def race(server: Server, *, steps: int, seed: int) -> Memory:
@@ -36,15 +33,6 @@ def race(server: Server, *, steps: int, seed: int) -> Memory:
                 memory.service.go_on(100)
         look(client, memory)
     return memory
-
-
-@contextmanager
-def odd(home: Path, **variables: str) -> Iterator[Server]:
-    """Serve with something odd; see there."""
-    command = [ODD, "serve", "--port", "0", "--db", "t.db", "--workers", "2"]
-    variables = {"TMPDIR": str(home), **variables}
-    with running([*command, "--log-level", "warning"], home=home, **variables) as server:
-        yield server
 
 
 def test_a_race_for_short_leases_has_an_explanation(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Disks that fill up: a real small one where it can be mounted, else a limit on files."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.process.clients import workers_of
+from tests.process.serving import Server
+
+DISK_BYTES = 8 << 20
+# What is left when it is full; SQLite asks for pages of 4 KiB.
+LEFT_BYTES_MAX = 64 << 10
+
+
+class Disk(ABC):
+    """A place for a database that can be made full, and empty again, while it is in use."""
+
+    # What a write is answered that does not fit.
+    full_status: int
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @abstractmethod
+    def fill(self, server: Server, left_bytes: int) -> None:
+        """Leave room for so many bytes."""
+
+    @abstractmethod
+    def clear(self, server: Server) -> None:
+        """Make room again."""
+
+
+class MountedDisk(Disk):
+    """A file system of its own, in memory, which another file fills."""
+
+    full_status = 507
+
+    def fill(self, server: Server, left_bytes: int) -> None:
+        free = shutil.disk_usage(self.home).free
+        with (self.home / "filler").open("ab") as filler:
+            filler.write(bytes(max(0, free - left_bytes)))
+
+    def clear(self, server: Server) -> None:
+        (self.home / "filler").unlink()
+
+
+class LimitedFiles(Disk):
+    """An ordinary folder; the server's processes may not let a file grow beyond a size.
+
+    Weaker than a full disk: what fits into the files as they are can still be written.
+    """
+
+    full_status = 503
+
+    def fill(self, server: Server, left_bytes: int) -> None:
+        size = max(file.stat().st_size for file in self.home.glob("t.db*"))
+        self._limit(server, size + left_bytes)
+
+    def clear(self, server: Server) -> None:
+        self._limit(server, resource.RLIM_INFINITY)
+
+    def _limit(self, server: Server, soft: int) -> None:
+        for pid in workers_of(server):
+            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def ways() -> list[str]:
+    """Return the names of the disks that this machine can give; it must be one at least."""
+    found = ["mounted"] if _can_mount() else []
+    if hasattr(resource, "prlimit"):
+        found.append("limited files")
+    return found or ["none"]
+
+
+@contextmanager
+def small_disk(way: str, folder: Path) -> Iterator[Disk]:
+    """Give a small disk below ``folder``."""
+    if way == "limited files":
+        yield LimitedFiles(folder)
+        return
+    assert way == "mounted", "no small disk: this test wants to mount one, or Linux's prlimit"
+    home = folder / "disk"
+    home.mkdir()
+    _mount(home)
+    try:
+        yield MountedDisk(home)
+    finally:
+        subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+def _mount(home: Path) -> None:
+    options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs"]
+    subprocess.run(["mount", *options, str(home)], check=True, capture_output=True)
+
+
+def _can_mount() -> bool:
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _mount(Path(folder))
+        except subprocess.CalledProcessError:
+            return False
+        subprocess.run(["umount", folder], check=True)
+    return True
