@@ -192,7 +192,7 @@ BAD: dict[str, tuple[list[Call], str]] = {
         "stage would be ping, and not pong",
     ),
     "a claim came before the retry delay": (
-        [FIRST, call(Failed(1), 130, 140), call(claimed(2, 160, 900), 150, 170, "b")],
+        [FIRST, call(Failed(1), 130, 140), call(claimed(2, 160, 900), 150, 165, "b")],
         "the task waits until",
     ),
     "an answer that nothing explains": (
