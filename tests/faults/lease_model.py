@@ -48,6 +48,8 @@ class State:
     runs: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     lease: Lease | None = None
+    # Since when it is as it is: from then on its lease or its delay may be seen to be over.
+    since_ns: int = 0
 
     def ended(self, status: str) -> State:
         """Return it with the end of its newest run."""
@@ -104,26 +106,26 @@ class Rules:
             case Seen():
                 return self._seen(state, act, window)
             case _:
-                return self._done(state, act, window)
+                done, moment = self._done(state, act, window)
+                return replace(done, since_ns=moment), moment
 
-    def _over(self, state: State, window: Window) -> Step:
+    def _over(self, state: State, window: Window) -> State:
         """Let the lease run out, which the service may notice before anybody asks."""
         lease = state.lease
         assert lease is not None
-        moment = self.clock.first(window.now_ns, window.end_ns, from_ms=lease.ends_from_ms)
+        moment = self.clock.first(state.since_ns, window.end_ns, from_ms=lease.ends_from_ms)
         if moment is None:
             raise Impossible(f"run {lease.run} holds the task until {lease.ends_from_ms}")
-        state = replace(
+        return replace(
             state.ended("stale"),
             failed=state.failed + lease.showed_life,
             eligible_ms=lease.ends_from_ms + self.retry_delay_ms,
+            since_ns=moment,
         )
-        return state, moment
 
     def _claimed(self, state: State, act: Claimed, window: Window) -> Step:
-        since_ns = window.now_ns
         if state.lease is not None:
-            state, since_ns = self._over(state, window)
+            state = self._over(state, window)
         shown = (act.stage, act.version, act.failed)
         known = (state.stage, state.version, state.failed)
         for name, claimed, is_now in zip(
@@ -136,7 +138,7 @@ class Rules:
         if "agent_role" not in self.definition["states"][state.stage]:
             raise Impossible(f"nobody can claim in {state.stage}")
         # A delay that was seen to pass stays passed, as does a lease that was seen to end.
-        ready_ns = self.clock.first(since_ns, window.end_ns, from_ms=state.eligible_ms)
+        ready_ns = self.clock.first(state.since_ns, window.end_ns, from_ms=state.eligible_ms)
         if ready_ns is None:
             raise Impossible(f"the task waits until {state.eligible_ms}")
         moment = self.clock.first(
@@ -148,7 +150,9 @@ class Rules:
         if moment is None:
             raise Impossible(f"it cannot have been granted at {act.granted_ms}")
         lease = Lease(act.run, act.ends_ms, act.ends_ms)
-        return replace(state, runs=(*state.runs, "running"), lease=lease), moment
+        runs = (*state.runs, "running")
+        held = replace(state, eligible_ms=0, runs=runs, lease=lease, since_ns=moment)
+        return held, moment
 
     def _done(
         self,
@@ -210,8 +214,8 @@ class Rules:
 
     def _refused(self, state: State, act: Expired | Gone, window: Window) -> Step:
         if isinstance(act, Expired) and state.lease is not None and state.lease.run == act.run:
-            state, moment = self._over(state, window)
-            return state, max(moment, window.begin_ns)
+            over = self._over(state, window)
+            return over, max(over.since_ns, window.begin_ns)
         wanted = ("stale",) if isinstance(act, Expired) else ("completed", "failed", "released")
         if act.run > len(state.runs) or state.runs[act.run - 1] not in wanted:
             raise Impossible(_fate(state, act.run))
@@ -223,8 +227,8 @@ class Rules:
         lease = state.lease
         if lease is not None:
             if act.runs[len(state.runs) - 1 : len(state.runs)] == ("stale",):
-                state, moment = self._over(state, window)
-                moment = max(moment, begin_ns)
+                state = self._over(state, window)
+                moment = max(state.since_ns, begin_ns)
             else:
                 moment = self.clock.first(begin_ns, end_ns, below_ms=lease.ends_to_ms)
         if moment is None:

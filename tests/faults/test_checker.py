@@ -279,3 +279,15 @@ def test_a_lease_that_was_seen_to_end_stays_over_when_the_clock_goes_back() -> N
     assert is_explained(FIRST, used, clock=Clock(spans))
     with pytest.raises(Unexplained, match="run 1 is stale"):
         is_explained(FIRST, over, used, clock=Clock(spans))
+
+
+def test_a_lease_that_ended_unnoticed_before_the_clock_went_back_may_stay_over() -> None:
+    clock = Clock([Span(0, 0, 1_200 * NS_PER_MS), Span(-HOUR_MS, 1_200 * NS_PER_MS)])
+    calls = [
+        call(claimed(1, 110, 300), 100, 120),
+        call(claimed(2, 360, 1_110), 350, 370, "b"),
+        call(Expired(1), 1_300, 1_310),
+        call(Expired(2), 1_400, 1_410, "b"),
+    ]
+
+    assert is_explained(*calls, clock=clock)
