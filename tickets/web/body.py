@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -123,6 +124,16 @@ def _refuse_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant
 )
+
+
+def prepare(type_: Any) -> None:
+    """Let msgspec learn a type of documents, before there are threads.
+
+    It learns a type when it first reads one, and two threads that do so at one time can end
+    the process with SIGSEGV.
+    """
+    with suppress(msgspec.ValidationError):
+        msgspec.convert({}, type_)
 
 
 def convert(document: Any, type_: type[T]) -> T:

@@ -16,7 +16,7 @@ from falcon import Request, Response
 from tickets.errors import Invalid, TicketsError
 from tickets.web.answers import encode
 from tickets.web.auth import Access, require
-from tickets.web.body import read_body, read_document
+from tickets.web.body import prepare, read_body, read_document
 from tickets.web.idempotency import once
 from tickets.web.query import read_query
 
@@ -68,6 +68,10 @@ def endpoint(
     goes first, so that a client learns of a lost lease before it learns of a missing field.
     """
     spec = Endpoint(summary=summary, **declared)
+    items = None if spec.body_items is None else spec.body_items[1]
+    for read in (spec.body, spec.body_shown, spec.query, items):
+        if read is not None:
+            prepare(read)
 
     def decorate(work: Responder) -> Responder:
         @functools.wraps(work)
