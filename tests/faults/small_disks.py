@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.process.clients import workers_of
@@ -45,7 +45,8 @@ class MountedDisk(Disk):
 
     def fill(self, server: Server, left_bytes: int) -> None:
         free = shutil.disk_usage(self.home).free
-        with (self.home / "filler").open("ab") as filler:
+        # The service may have written in between.
+        with suppress(OSError), (self.home / "filler").open("ab", buffering=0) as filler:
             filler.write(bytes(max(0, free - left_bytes)))
 
     def clear(self, server: Server) -> None:
