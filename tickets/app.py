@@ -19,7 +19,7 @@ from tickets.housekeeping import Housekeeping
 from tickets.tracker.operations.imports import ImportOperations, check_import
 from tickets.tracker.operations.kv import KvOperations
 from tickets.tracker.operations.retention import RetentionOperations
-from tickets.tracker.readings import tracker_readings
+from tickets.tracker.readings import COUNTED, tracker_readings
 from tickets.tracker.routes import build_operations, tracker_routes
 from tickets.web import openapi
 from tickets.web.auth import Authenticator
@@ -51,8 +51,11 @@ class Application:
         request_log: RequestLog | None = None,
         random_unit: Callable[[], float] | None = None,
     ) -> None:
-        self._waiting = Waiting(db.wakeups, places=settings.wait_slots)
-        metrics = Metrics()
+        self.metrics = metrics = Metrics(COUNTED)
+        db.observer = metrics
+        self._waiting = Waiting(
+            db.wakeups, places=settings.wait_slots, count_refused=metrics.count_refused_poll
+        )
         extra = {} if random_unit is None else {"random_unit": random_unit}
         self.operations = build_operations(
             db,
@@ -63,7 +66,9 @@ class Application:
         )
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
-        self.routes = _with_discovery(tracker_routes(self.operations, self._waiting), metrics)
+        self.routes = _with_discovery(
+            tracker_routes(self.operations, self._waiting, metrics.count), metrics
+        )
         around = AroundRequests(
             authenticator=Authenticator(settings.api_token),
             idempotency=IdempotencyKeys(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from tickets import __version__
 from tickets.clock import SystemClock
@@ -187,8 +188,16 @@ def _load_application(settings: Settings) -> Any:
     from tickets.app import create_app, open_database
 
     app = create_app(open_database(settings), settings, SystemClock())
+    app.metrics.count_worker()
+    app.metrics.add_reading(_connections)
     app.start()
     return app
+
+
+def _connections() -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "tickets_connections", "Connections that clients hold.", value=Worker.turns.total()
+    )
 
 
 def _connection_limit(settings: Settings) -> int:

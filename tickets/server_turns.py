@@ -33,3 +33,7 @@ class Turns:
     def is_mine(self, count: int) -> bool:
         """Tell whether a worker with ``count`` connections holds no more than any other."""
         return count <= min(self._counts)
+
+    def total(self) -> int:
+        """Return how many connections all workers hold."""
+        return sum(count for count in self._counts if count != _ABSENT)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from tickets.db import sqlite
 from tickets.db.gate import Gate
@@ -42,6 +42,18 @@ class Checkpoint(NamedTuple):
     moved_pages: int
 
 
+class Observer(Protocol):
+    """Is told of every write block, whatever became of it."""
+
+    def wrote(self, moments: list[float], counts: list[tuple[str, ...]]) -> None:
+        """Take note of a block.
+
+        ``moments`` are when it asked for the gate, when it had it, when its work was done and
+        when that was durable, as far as it came, and then when it ended without. ``counts``
+        are what its statements counted, none where it was not committed.
+        """
+
+
 class Database:
     """One SQLite file. Blocks of one thread nest; nothing is opened before first use.
 
@@ -63,6 +75,7 @@ class Database:
         self._durability: Durability = durability
         self._busy_timeout_ms = busy_timeout_ms
         self._wakeups = wakeups
+        self.observer: Observer | None = None
         self._process = self._new_process()
         _OPEN.add(self)
 
@@ -95,17 +108,28 @@ class Database:
             return
         if process.is_closed:
             raise RuntimeError("the database is closed")
-        batch = process.gate.join(self._deadline(patience_ms))
-        tx = Transaction(process.gate.connection, self._registry, self.path, batch)
-        process.here.transaction = tx
+        moments = [time.perf_counter()]
+        counts: list[tuple[str, ...]] = []
         try:
-            yield tx
-        except BaseException:
+            batch = process.gate.join(self._deadline(patience_ms))
+            moments.append(time.perf_counter())
+            tx = Transaction(process.gate.connection, self._registry, self.path, batch)
+            process.here.transaction = tx
+            try:
+                yield tx
+            except BaseException:
+                self._end(process, tx)
+                process.gate.withdraw(batch)
+                raise
             self._end(process, tx)
-            process.gate.withdraw(batch)
-            raise
-        self._end(process, tx)
-        process.gate.leave(batch, tx.topics)
+            moments.append(time.perf_counter())
+            process.gate.leave(batch, tx.topics)
+            counts = tx.counts
+        finally:
+            # The gate is behind us, so nobody waits for this.
+            if self.observer is not None:
+                moments.append(time.perf_counter())
+                self.observer.wrote(moments, counts)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -171,6 +195,18 @@ class Database:
             return Path(f"{self.path}-wal").stat().st_size
         except FileNotFoundError:
             return 0
+
+    def file_bytes(self) -> int:
+        """Return the size of the database file, without its log."""
+        try:
+            return Path(self.path).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def free_bytes(self) -> int:
+        """Return how much space its file system has for it."""
+        room = os.statvfs(Path(self.path).parent)
+        return room.f_bavail * room.f_frsize
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy, complete or not at all, while writers go on.

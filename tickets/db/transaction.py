@@ -35,6 +35,7 @@ class Transaction:
         self._depth = 0
         self._open = True
         self.topics: list[str] = []
+        self.counts: list[tuple[str, ...]] = []
 
     @property
     def writable(self) -> bool:
@@ -77,17 +78,22 @@ class Transaction:
         assert self.writable, "only a write can wake somebody"
         self.topics.append(topic)
 
+    def count(self, metric: str, *labels: str) -> None:
+        """Count one more in ``metric`` once this is committed, for whoever observes."""
+        self.counts.append((metric, *labels))
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what the block did, wake-ups included, where it raises."""
+        """Undo what the block did, wake-ups and counts included, where it raises."""
         self._depth += 1
         name = f"level_{self._depth}"
-        topics = len(self.topics)
+        topics, counts = len(self.topics), len(self.counts)
         self._control(f"SAVEPOINT {name}")
         try:
             yield
         except BaseException:
             del self.topics[topics:]
+            del self.counts[counts:]
             if self._connection.in_transaction:
                 self._control(f"ROLLBACK TO {name}")
                 self._control(f"RELEASE {name}")

@@ -98,8 +98,8 @@ def build_operations(
     )
 
 
-def tracker_routes(do: Operations, waiting: Waiting) -> list[Route]:
-    """Return the tracker's routes."""
+def tracker_routes(do: Operations, waiting: Waiting, count: Callable[..., None]) -> list[Route]:
+    """Return the tracker's routes; ``count`` takes a metric and its labels."""
     traces = TraceIngest(do.traces)
     return [
         Route("/health", HealthItem(do.health)),
@@ -122,7 +122,7 @@ def tracker_routes(do: Operations, waiting: Waiting) -> list[Route]:
         ),
         Route("/tasks/{task_id}/assignments", AssignmentCollection(do.assignments)),
         Route("/tasks/{task_id}/assignments/{agent_id}", AssignmentItem(do.assignments)),
-        Route("/leases/claim", LeaseClaim(do.leases, waiting)),
+        Route("/leases/claim", LeaseClaim(do.leases, waiting, count)),
         Route("/leases/{lease_id}/heartbeat", LeaseHeartbeat(do.leases)),
         Route("/runs/{run_id}", RunItem(do.runs)),
         Route("/runs/{run_id}/events", RunEvents(do.events, do.runs)),

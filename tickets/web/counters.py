@@ -1,4 +1,4 @@
-"""Counts of answered requests, in memory that worker processes share by forking.
+"""Counts and times, in memory that worker processes share by forking.
 
 Not in files: a page that a full disk has no room for kills the process that touches it.
 Each process writes to a table of its own, and every process reads all of them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -15,10 +16,12 @@ from typing import Final, NamedTuple
 # Bounds in seconds, dense where a request of this service usually is.
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
-# More than there are combinations of route, method and status; only what is used takes memory.
+# More than there are combinations of labels, most of them of routes, methods and statuses; only
+# what is used takes memory.
 ROWS_MAX: Final = 2_048
 _KEY_BYTES: Final = 128
-# Requests by latency, the last for those beyond all bounds, and then the sum of the seconds.
+# What was timed by duration, the last for what is beyond all bounds, and then the sum. What is
+# only counted has nothing but the sum.
 _BUCKETS: Final = len(LATENCY_BUCKETS_S) + 1
 _NUMBERS: Final = _BUCKETS + 1
 _ROW_BYTES: Final = _KEY_BYTES + 8 * _NUMBERS
@@ -26,16 +29,17 @@ _TABLE_BYTES: Final = 8 + ROWS_MAX * _ROW_BYTES
 
 _SEPARATOR = "\n"
 
+# The name of a metric, and the values of its labels.
+Key = tuple[str, ...]
+
 
 class Row(NamedTuple):
-    """What was counted for one method, route and status by one process."""
+    """What one process has counted, or timed, under one key."""
 
     table: int
-    method: str
-    route: str
-    status: str
+    key: Key
     buckets: list[int]
-    seconds: float
+    sum: float
 
 
 class Counters:
@@ -48,7 +52,9 @@ class Counters:
         self._owners: dict[int, int] = {}
         self._own = 0
         self._lock = threading.Lock()
-        self._places: dict[tuple[str, str, str], int] = {}
+        self._places: dict[Key, int] = {}
+        # Kept by those who are forked: when the service started, not one of its processes.
+        self.started_s = time.time()
 
     def lend(self, worker: int) -> None:
         """Choose the table of a process that is about to be forked."""
@@ -65,48 +71,55 @@ class Counters:
         """Go on with the table that was lent, in the process that was forked."""
         self._lock = threading.Lock()
         self._places = {
-            (row.method, row.route, row.status): self._place(self._own, index)
+            row.key: self._place(self._own, index)
             for index, row in enumerate(self._rows(self._own))
         }
 
-    def count(self, method: str, route: str, status: str, seconds: float) -> None:
-        """Count one request."""
+    def count(self, key: Key) -> None:
+        """Count one more."""
         with self._lock:
-            place = self._places.get((method, route, status))
-            if place is None:
-                place = self._add(method, route, status)
-            if place is None:
-                return
-            self._numbers[place + bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-            self._numbers[place + _BUCKETS] += seconds
+            place = self._found(key)
+            if place is not None:
+                self._numbers[place + _BUCKETS] += 1
+
+    def time(self, key: Key, seconds: float) -> None:
+        """Count one more that took so long."""
+        with self._lock:
+            place = self._found(key)
+            if place is not None:
+                self._numbers[place + bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+                self._numbers[place + _BUCKETS] += seconds
 
     def rows(self) -> Iterator[Row]:
         """Yield what all processes have counted."""
         for table in range(self._tables):
             yield from self._rows(table)
 
-    def _add(self, method: str, route: str, status: str) -> int | None:
-        key = _SEPARATOR.join((method, route, status)).encode()
+    def _found(self, key: Key) -> int | None:
+        place = self._places.get(key)
+        return place if place is not None else self._add(key)
+
+    def _add(self, key: Key) -> int | None:
+        text = _SEPARATOR.join(key).encode()
         size_place = self._own * _TABLE_BYTES // 8
         index = int(self._numbers[size_place])
-        if index == ROWS_MAX or len(key) > _KEY_BYTES:
+        if index == ROWS_MAX or len(text) > _KEY_BYTES:
             return None
         place = self._place(self._own, index)
         start = place * 8 - _KEY_BYTES
-        self._memory[start : start + _KEY_BYTES] = key.ljust(_KEY_BYTES, b"\0")
+        self._memory[start : start + _KEY_BYTES] = text.ljust(_KEY_BYTES, b"\0")
         # Last: others may be reading.
         self._numbers[size_place] = index + 1
-        self._places[method, route, status] = place
+        self._places[key] = place
         return place
 
     def _rows(self, table: int) -> Iterator[Row]:
         for index in range(int(self._numbers[table * _TABLE_BYTES // 8])):
             place = self._place(table, index)
-            key = self._memory[place * 8 - _KEY_BYTES : place * 8].rstrip(b"\0").decode()
-            method, route, status = key.split(_SEPARATOR)
+            text = self._memory[place * 8 - _KEY_BYTES : place * 8].rstrip(b"\0").decode()
             numbers = self._numbers[place : place + _NUMBERS].tolist()
-            counts = [int(number) for number in numbers[:_BUCKETS]]
-            yield Row(table, method, route, status, counts, numbers[_BUCKETS])
+            buckets = [int(number) for number in numbers[:_BUCKETS]]
+            yield Row(table, tuple(text.split(_SEPARATOR)), buckets, numbers[_BUCKETS])
 
     @staticmethod
     def _place(table: int, index: int) -> int:

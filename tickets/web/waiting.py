@@ -23,9 +23,12 @@ class Waiting:
     that finds none is answered at once and never keeps others from being served.
     """
 
-    def __init__(self, wakeups: Wakeups, *, places: int) -> None:
+    def __init__(
+        self, wakeups: Wakeups, *, places: int, count_refused: Callable[[], object]
+    ) -> None:
         self._wakeups = wakeups
         self._places = threading.BoundedSemaphore(places) if places > 0 else None
+        self._count_refused = count_refused
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -54,6 +57,7 @@ class Waiting:
         if wait_ms <= 0:
             return ask()
         if self._places is None or not self._places.acquire(blocking=False):
+            self._count_refused()
             on_full()
             return ask()
         try:

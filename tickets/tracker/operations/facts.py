@@ -11,6 +11,38 @@ from tickets.web.answers import to_json
 
 CHANGES_TOPIC = "changes"
 
+# What is counted; declared in tracker/readings.py.
+CLAIMS = "tickets_claims"
+CLAIM_OUTCOMES = ("empty", "granted", "replayed")
+FACTS = "tickets_facts"
+EXPIRIES = "tickets_lease_expiries"
+RETRIES = "tickets_retries_scheduled"
+RETRY_REASONS = ("lease_expired", "retry_scheduled")
+
+KINDS = (
+    "artifact.created",
+    "lease.expired",
+    "pipeline.created",
+    "run.event",
+    "run.failed",
+    "run.gate",
+    "run.released",
+    "run.transitioned",
+    "store.deleted",
+    "store.put",
+    "task.assigned",
+    "task.cancelled",
+    "task.changed",
+    "task.claimed",
+    "task.created",
+    "task.dead_lettered",
+    "task.dependency_added",
+    "task.dependency_removed",
+    "task.requeued",
+    "task.unassigned",
+    "tracker.imported",
+)
+
 
 def record(tx: Transaction, kind: str, /, *, now_ms: int, **fact: Any) -> None:
     """Add a fact to the change feed, in the transaction of the fact.
@@ -19,6 +51,7 @@ def record(tx: Transaction, kind: str, /, *, now_ms: int, **fact: Any) -> None:
     """
     tx.run("changes.append", **_change(kind, {"now_ms": now_ms, **fact}))
     tx.wake(CHANGES_TOPIC)
+    tx.count(FACTS, kind)
 
 
 def record_many(tx: Transaction, kind: str, facts: Iterable[dict[str, Any]]) -> None:

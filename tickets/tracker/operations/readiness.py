@@ -15,7 +15,14 @@ from tickets.tracker.domain.retry import (
     RetryPolicy,
     next_step,
 )
-from tickets.tracker.operations.facts import announce, record, system_event, vacate
+from tickets.tracker.operations.facts import (
+    EXPIRIES,
+    RETRIES,
+    announce,
+    record,
+    system_event,
+    vacate,
+)
 from tickets.tracker.operations.pipelines import Definitions
 
 # Rows that one claim handles on its way, so that a burst of expiries or retries costs many
@@ -96,6 +103,7 @@ class Readiness:
             lease_id=lease["id"],
             counted=bool(lease["showed_life"]),
         )
+        tx.count(EXPIRIES, "true" if lease["showed_life"] else "false")
         failure = Failure(
             task_id=lease["task_id"],
             run_id=lease["run_id"],
@@ -200,6 +208,7 @@ def _retry_later(
     if failure.event_kind == "lease_expired":
         data["counted"] = failure.is_charged
     system_event(tx, failure.event_kind, run_id=failure.run_id, now_ms=now_ms, data=data)
+    tx.count(RETRIES, failure.event_kind)
     announce(tx, task)
 
 

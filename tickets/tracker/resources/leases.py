@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from falcon import Request, Response
 from tickets.errors import IdempotencyConflict, Invalid, LeaseExpired, NotFound
 from tickets.tracker.domain.documents import ClaimRequest, HeartbeatRequest
 from tickets.tracker.domain.records import Claim, Claims, Heartbeat
-from tickets.tracker.operations.facts import claim_topic, stage_topic
+from tickets.tracker.operations.facts import CLAIMS, claim_topic, stage_topic
 from tickets.tracker.operations.leases import HEARTBEAT_PATIENCE_MS, LeaseOperations
 from tickets.web.answers import to_json
 from tickets.web.auth import Access
@@ -24,9 +24,12 @@ from tickets.web.waiting import Waiting, client_is_gone
 class LeaseClaim:
     """HTTP for claims."""
 
-    def __init__(self, leases: LeaseOperations, waiting: Waiting) -> None:
+    def __init__(
+        self, leases: LeaseOperations, waiting: Waiting, count: Callable[..., None]
+    ) -> None:
         self._leases = leases
         self._waiting = waiting
+        self._count = count
 
     @endpoint(
         "Claim the next task for a role",
@@ -59,6 +62,7 @@ class LeaseClaim:
             # Or the agents that found no place would ask again without a pause.
             on_full=lambda: resp.set_header("Retry-After", "1"),
         )
+        self._count(CLAIMS, _outcome(answer))
         if answer is None and resp.get_header("Retry-After") is None:
             until_ms = self._leases.until_next_moment_ms(document)
             if until_ms is not None:
@@ -115,6 +119,13 @@ def _topics(document: ClaimRequest) -> Sequence[str]:
     if document.concurrency is not None:
         topics += [stage_topic(stage) for stage in document.concurrency.per_state or ()]
     return topics
+
+
+def _outcome(answer: Claim | Claims | bytes | None) -> str:
+    if answer is None:
+        return "empty"
+    # What is replayed is written already.
+    return "replayed" if isinstance(answer, bytes) else "granted"
 
 
 def _without_tokens(answer: Claim | Claims) -> Claim | Claims:
