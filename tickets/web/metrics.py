@@ -26,7 +26,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 _REQUESTS = "tickets_http_request_seconds"
 _WRITES = "tickets_write_seconds"
-_PHASES = ("wait", "work", "commit")
+_PHASES = tuple((_WRITES, phase) for phase in ("wait", "work", "commit"))
 _WORKER_STARTS = "tickets_worker_starts"
 _POLLS_REFUSED = "tickets_long_polls_refused"
 
@@ -82,7 +82,7 @@ class Metrics:
     def wrote(self, moments: list[float], counts: list[tuple[str, ...]]) -> None:
         """Count a write block of the database: how long it took, and what it counted."""
         for phase, (began, ended) in zip(_PHASES, pairwise(moments), strict=False):
-            self._counters.time((_WRITES, phase), ended - began)
+            self._counters.time(phase, ended - began)
         for key in counts:
             self._counters.count(key)
 
