@@ -67,7 +67,7 @@ class Application:
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
         self.routes = _with_discovery(
-            tracker_routes(self.operations, self._waiting, metrics.count), metrics
+            tracker_routes(self.operations, self._waiting, metrics), metrics
         )
         around = AroundRequests(
             authenticator=Authenticator(settings.api_token),

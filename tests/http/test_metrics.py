@@ -65,6 +65,8 @@ def test_claims_are_counted_by_outcome_and_tasks_as_facts(
     assert scrape.claims("replayed") == 1
     assert scrape.claims("empty") == 1
     assert scrape.facts("task.claimed") == 3
+    # The replayed one looked for nothing.
+    assert scrape["tickets_claim_seconds_count"] == 3
 
 
 def test_roles_that_clients_invent_are_no_labels(client: Client, make: Factory) -> None:

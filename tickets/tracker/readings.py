@@ -18,6 +18,11 @@ from tickets.web.metrics import Counted
 # Roles are no labels here: whoever may claim may invent them, and a count is kept for ever.
 COUNTED = (
     Counted(facts.CLAIMS, "Answered claims, by outcome.", "outcome", facts.CLAIM_OUTCOMES),
+    Counted(
+        facts.CLAIM_TIME,
+        "Time of one look for tasks, without waiting for any.",
+        is_timed=True,
+    ),
     Counted(facts.FACTS, "Facts that were committed, by kind.", "kind", facts.KINDS),
     Counted(
         facts.EXPIRIES,

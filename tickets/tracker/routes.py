@@ -39,6 +39,7 @@ from tickets.tracker.resources.pipelines import PipelineCollection, PipelineItem
 from tickets.tracker.resources.queue import QueueStatistics
 from tickets.tracker.resources.runs import RunFail, RunItem, RunRelease, RunTransition
 from tickets.tracker.resources.traces import TraceCollection, TraceIngest
+from tickets.web.metrics import Metrics
 from tickets.web.routes import Route
 from tickets.web.waiting import Waiting
 
@@ -98,8 +99,8 @@ def build_operations(
     )
 
 
-def tracker_routes(do: Operations, waiting: Waiting, count: Callable[..., None]) -> list[Route]:
-    """Return the tracker's routes; ``count`` takes a metric and its labels."""
+def tracker_routes(do: Operations, waiting: Waiting, metrics: Metrics) -> list[Route]:
+    """Return the tracker's routes."""
     traces = TraceIngest(do.traces)
     return [
         Route("/health", HealthItem(do.health)),
@@ -122,7 +123,7 @@ def tracker_routes(do: Operations, waiting: Waiting, count: Callable[..., None])
         ),
         Route("/tasks/{task_id}/assignments", AssignmentCollection(do.assignments)),
         Route("/tasks/{task_id}/assignments/{agent_id}", AssignmentItem(do.assignments)),
-        Route("/leases/claim", LeaseClaim(do.leases, waiting, count)),
+        Route("/leases/claim", LeaseClaim(do.leases, waiting, metrics)),
         Route("/leases/{lease_id}/heartbeat", LeaseHeartbeat(do.leases)),
         Route("/runs/{run_id}", RunItem(do.runs)),
         Route("/runs/{run_id}/events", RunEvents(do.events, do.runs)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -37,13 +39,15 @@ _BOUNDS = [floatToGoString(bound) for bound in (*LATENCY_BUCKETS_S, float("inf")
 class Counted:
     """A metric that counts. ``known`` are label values that are shown before they occur.
 
-    A counter that is not there yet has no rate, so an alert on it would miss the first.
+    A counter that is not there yet has no rate, so an alert on it would miss the first. One
+    that ``is_timed`` has no label.
     """
 
     name: str
     text: str
     label: str | None = None
     known: tuple[str, ...] = ()
+    is_timed: bool = False
 
 
 _COUNTED = (
@@ -63,6 +67,15 @@ class Metrics:
     def count(self, name: str, *labels: str) -> None:
         """Count one more in a metric that was declared."""
         self._counters.count((name, *labels))
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Time the block in a metric that was declared as timed."""
+        began_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._counters.time((name,), time.perf_counter() - began_s)
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -115,7 +128,11 @@ class Metrics:
             rows[_WRITES],
         )
         for counted in self._counted:
-            yield _summed(counted, rows[counted.name])
+            found = rows[counted.name]
+            if counted.is_timed:
+                yield _timed(counted.name, counted.text, [], found)
+            else:
+                yield _summed(counted, found)
         yield GaugeMetricFamily(
             "tickets_start_time_seconds",
             "When the service started, in seconds since 1970.",

@@ -13,6 +13,7 @@ CHANGES_TOPIC = "changes"
 
 # What is counted; declared in tracker/readings.py.
 CLAIMS = "tickets_claims"
+CLAIM_TIME = "tickets_claim_seconds"
 CLAIM_OUTCOMES = ("empty", "granted", "replayed")
 FACTS = "tickets_facts"
 EXPIRIES = "tickets_lease_expiries"

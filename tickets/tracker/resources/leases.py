@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,25 +11,24 @@ from falcon import Request, Response
 from tickets.errors import IdempotencyConflict, Invalid, LeaseExpired, NotFound
 from tickets.tracker.domain.documents import ClaimRequest, HeartbeatRequest
 from tickets.tracker.domain.records import Claim, Claims, Heartbeat
-from tickets.tracker.operations.facts import CLAIMS, claim_topic, stage_topic
+from tickets.tracker.operations.facts import CLAIM_TIME, CLAIMS, claim_topic, stage_topic
 from tickets.tracker.operations.leases import HEARTBEAT_PATIENCE_MS, LeaseOperations
 from tickets.web.answers import to_json
 from tickets.web.auth import Access
 from tickets.web.body import read_document
 from tickets.web.endpoint import endpoint
 from tickets.web.idempotency import once
+from tickets.web.metrics import Metrics
 from tickets.web.waiting import Waiting, client_is_gone
 
 
 class LeaseClaim:
     """HTTP for claims."""
 
-    def __init__(
-        self, leases: LeaseOperations, waiting: Waiting, count: Callable[..., None]
-    ) -> None:
+    def __init__(self, leases: LeaseOperations, waiting: Waiting, metrics: Metrics) -> None:
         self._leases = leases
         self._waiting = waiting
-        self._count = count
+        self._metrics = metrics
 
     @endpoint(
         "Claim the next task for a role",
@@ -62,7 +61,7 @@ class LeaseClaim:
             # Or the agents that found no place would ask again without a pause.
             on_full=lambda: resp.set_header("Retry-After", "1"),
         )
-        self._count(CLAIMS, _outcome(answer))
+        self._metrics.count(CLAIMS, _outcome(answer))
         if answer is None and resp.get_header("Retry-After") is None:
             until_ms = self._leases.until_next_moment_ms(document)
             if until_ms is not None:
@@ -70,7 +69,8 @@ class LeaseClaim:
         return answer
 
     def _claim(self, document: ClaimRequest) -> Claim | Claims | None:
-        claims = self._leases.claim(document)
+        with self._metrics.timed(CLAIM_TIME):
+            claims = self._leases.claim(document)
         if not claims:
             return None
         return claims[0] if document.max_tasks is None else Claims(claims=claims)
