@@ -45,12 +45,12 @@ class Checkpoint(NamedTuple):
 class Observer(Protocol):
     """Is told of every write block, whatever became of it."""
 
-    def wrote(self, moments: list[float], counts: list[tuple[str, ...]]) -> None:
+    def wrote(self, moments: list[float], counts: list[tuple[tuple[str, ...], int]]) -> None:
         """Take note of a block.
 
         ``moments`` are when it asked for the gate, when it had it, when its work was done and
         when that was durable, as far as it came, and then when it ended without. ``counts``
-        are what its statements counted, none where it was not committed.
+        are what its statements counted and how often, none where it was not committed.
         """
 
 
@@ -109,7 +109,7 @@ class Database:
         if process.is_closed:
             raise RuntimeError("the database is closed")
         moments = [time.perf_counter()]
-        counts: list[tuple[str, ...]] = []
+        counts: list[tuple[tuple[str, ...], int]] = []
         try:
             batch = process.gate.join(self._deadline(patience_ms))
             moments.append(time.perf_counter())

@@ -35,7 +35,7 @@ class Transaction:
         self._depth = 0
         self._open = True
         self.topics: list[str] = []
-        self.counts: list[tuple[str, ...]] = []
+        self.counts: list[tuple[tuple[str, ...], int]] = []
 
     @property
     def writable(self) -> bool:
@@ -78,9 +78,9 @@ class Transaction:
         assert self.writable, "only a write can wake somebody"
         self.topics.append(topic)
 
-    def count(self, metric: str, *labels: str) -> None:
-        """Count one more in ``metric`` once this is committed, for whoever observes."""
-        self.counts.append((metric, *labels))
+    def count(self, metric: str, *labels: str, times: int = 1) -> None:
+        """Count so many more in ``metric`` once this is committed, for whoever observes."""
+        self.counts.append(((metric, *labels), times))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

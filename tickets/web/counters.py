@@ -75,12 +75,12 @@ class Counters:
             for index, row in enumerate(self._rows(self._own))
         }
 
-    def count(self, key: Key) -> None:
-        """Count one more."""
+    def count(self, key: Key, times: int = 1) -> None:
+        """Count so many more."""
         with self._lock:
             place = self._found(key)
             if place is not None:
-                self._numbers[place + _BUCKETS] += 1
+                self._numbers[place + _BUCKETS] += times
 
     def time(self, key: Key, seconds: float) -> None:
         """Count one more that took so long."""

@@ -92,12 +92,12 @@ class Metrics:
         """Count a request that wanted to wait and could not."""
         self.count(_POLLS_REFUSED)
 
-    def wrote(self, moments: list[float], counts: list[tuple[str, ...]]) -> None:
+    def wrote(self, moments: list[float], counts: list[tuple[Key, int]]) -> None:
         """Count a write block of the database: how long it took, and what it counted."""
         for phase, (began, ended) in zip(_PHASES, pairwise(moments), strict=False):
             self._counters.time(phase, ended - began)
-        for key in counts:
-            self._counters.count(key)
+        for key, times in counts:
+            self._counters.count(key, times)
 
     def add_reading(self, read: Callable[[], Iterable[Metric]]) -> None:
         """Add gauges that are read at each scrape, such as the depth of a queue."""

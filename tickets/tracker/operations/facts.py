@@ -57,8 +57,10 @@ def record(tx: Transaction, kind: str, /, *, now_ms: int, **fact: Any) -> None:
 
 def record_many(tx: Transaction, kind: str, facts: Iterable[dict[str, Any]]) -> None:
     """Add facts of one kind in one go."""
-    tx.run_many("changes.append", [_change(kind, fact) for fact in facts])
+    changes = [_change(kind, fact) for fact in facts]
+    tx.run_many("changes.append", changes)
     tx.wake(CHANGES_TOPIC)
+    tx.count(FACTS, kind, times=len(changes))
 
 
 def _change(kind: str, fact: dict[str, Any]) -> dict[str, Any]:
