@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tickets import __version__
-from tickets.config import ConfigError, Settings, load_settings
+from tickets.config import ConfigError, Settings, load_settings, misspelt_settings
 from tickets.config_file import write_config_from_json
 from tickets.config_options import OPTIONS, parse_duration_ms
 from tickets.errors import TicketsError
@@ -155,7 +155,10 @@ def _settings(parsed: argparse.Namespace) -> Settings:
 def _serve(parsed: argparse.Namespace) -> int:
     from tickets.server import serve
 
-    return serve(_settings(parsed))
+    settings = _settings(parsed)
+    for sentence in misspelt_settings(vars(parsed), os.environ):
+        sys.stderr.write(f"tickets: {sentence}\n")
+    return serve(settings)
 
 
 def _routes(_: argparse.Namespace) -> int:

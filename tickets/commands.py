@@ -40,6 +40,8 @@ def print_openapi() -> int:
 def migrate_database(settings: Settings) -> int:
     """Create the database where it is missing, apply what is pending, and say what was done."""
     prepare_directory(settings.db)
+    if not settings.db.exists():
+        _say(f"{settings.db} is new")
     with closing(_open(settings)) as db:
         applied = apply_migrations(db)
     for name in applied:
@@ -49,7 +51,7 @@ def migrate_database(settings: Settings) -> int:
 
 
 def check_database(settings: Settings) -> int:
-    """Print what SQLite's integrity check finds and what is pending; 1 where it is broken."""
+    """Print what the integrity check finds and what is pending; 1 where it cannot be used."""
     _require(settings.db)
     from tickets.db.migrations import MigrationError, pending
     from tickets.db.registry import sql_root
@@ -58,8 +60,10 @@ def check_database(settings: Settings) -> int:
         problems = db.integrity_check()
         try:
             waiting = pending(db, sql_root())
+            schema = f"pending: {', '.join(waiting)}" if waiting else "up to date"
+            is_ours = True
         except MigrationError as error:
-            waiting, problems = [], [*problems, str(error)]
+            schema, is_ours = f"not for this program: {error}", False
         version = db.sqlite_version
     _say(f"database   {settings.db}")
     _say(f"sqlite     {version}")
@@ -68,11 +72,11 @@ def check_database(settings: Settings) -> int:
             "           this version can corrupt a WAL file when two connections write at once;"
             " the service queues its writes, so do not open the file with other tools"
         )
-    _say(f"migrations {'pending: ' + ', '.join(waiting) if waiting else 'up to date'}")
+    _say(f"migrations {schema}")
     _say(f"integrity  {'ok' if not problems else 'BROKEN'}")
     for problem in problems:
         _say(f"           {problem}")
-    return 1 if problems else 0
+    return 1 if problems or not is_ours else 0
 
 
 def backup_database(settings: Settings, file: Path) -> int:

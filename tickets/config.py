@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -17,11 +18,13 @@ from tickets.config_file import (
 )
 from tickets.config_options import OPTIONS, Option, is_loopback, parse_token
 
-__all__ = ["ConfigError", "Settings", "check_exposure", "load_settings"]
+__all__ = ["ConfigError", "Settings", "check_exposure", "load_settings", "misspelt_settings"]
 
 DEFAULT_THREADS = 128
 MAX_TOKEN_FILE_BYTES = 4_096
 _MEMORY = ":memory:"
+# Those that are no option's.
+_OTHER_VARIABLES = ("TICKETS_CONFIG", "TICKETS_HOME", "TICKETS_TOKEN", "TICKETS_TOKEN_FILE")
 
 
 def _default_workers() -> int:
@@ -86,6 +89,27 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -
         assert isinstance(threads, int)
         values["wait_slots"] = threads - max(1, threads // 4)
     return Settings(**values)  # type: ignore[arg-type]  # each value went through its parser
+
+
+def misspelt_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each name in environment and config file that is nearly a setting.
+
+    Names that are like none are somebody else's: they are ignored, as clients of nullTickets
+    expect. Raises ConfigError where the config file cannot be read.
+    """
+    config_path = _config_path(flags, environ, home_directory(environ))
+    config = read_config(config_path) if config_path is not None else {}
+    variables = [*(option.variable for option in OPTIONS), *_OTHER_VARIABLES]
+    keys = [*(option.name for option in OPTIONS), "api_token"]
+    sentences = []
+    for name, known in [
+        *((name, variables) for name in environ if name.startswith("TICKETS_")),
+        *((name, keys) for name in config),
+    ]:
+        meant = get_close_matches(name, known, n=1, cutoff=0.8) if name not in known else []
+        if meant:
+            sentences.append(f"{name} is no setting and is ignored; {meant[0]} is one")
+    return sentences
 
 
 def check_exposure(settings: Settings) -> None:

@@ -56,21 +56,19 @@ def curl(arguments: list[str]) -> int:
         return CANNOT_CONNECT
     finally:
         connection.close()
-    if options.fail and response.status >= 400:
-        return REFUSED
     if options.output is None:
         sys.stdout.buffer.write(body)
     else:
         Path(options.output).write_bytes(body)
     sys.stdout.write(options.write_out.replace("%{http_code}", str(response.status)))
-    return 0
+    return REFUSED if options.fail_with_body and response.status >= 400 else 0
 
 
 def _curl_options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="curl", allow_abbrev=False)
     parser.add_argument("-s", action="store_true")
-    parser.add_argument("-S", action="store_true")
-    parser.add_argument("-f", dest="fail", action="store_true")
+    parser.add_argument("-sS", action="store_true")
+    parser.add_argument("--fail-with-body", action="store_true")
     parser.add_argument("-X", dest="method")
     parser.add_argument("-H", dest="header", action="append", default=[])
     parser.add_argument("-d", "--data-binary", dest="data")

@@ -274,6 +274,37 @@ def test_a_broken_database_is_status_1(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_database_of_a_newer_version_is_not_called_broken(tmp_path: Path) -> None:
+    first = run_cli("migrate", "--db", "t.db", home=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "t.db")) as connection, connection:
+        connection.execute("INSERT INTO schema_migrations VALUES ('tracker', 99, 'x', 'y', 1)")
+
+    result = run_cli("check-db", "--db", "t.db", home=tmp_path)
+
+    assert first.stdout.startswith("t.db is new\n")
+    assert result.returncode == 1
+    assert "migrations not for this program: the database is newer" in result.stdout
+    assert "integrity  ok" in result.stdout
+
+
+def test_a_setting_that_is_misspelt_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"portt": 1, "mine": 2}')
+
+    result = run_cli(
+        *("serve", "--config", "c.json", "--port", "0", "--host", "192.0.2.1", "--insecure"),
+        home=tmp_path,
+        TICKETS_WORKER="4",
+        TICKETS_URL="http://localhost",
+    )
+
+    assert (
+        "TICKETS_WORKER is no setting and is ignored; TICKETS_WORKERS is one" in result.stderr
+    )
+    assert "portt is no setting and is ignored; port is one" in result.stderr
+    assert "mine" not in result.stderr
+    assert "TICKETS_URL" not in result.stderr
+
+
 @pytest.mark.parametrize(
     "command", [["check-db"], ["backup", "b.db"], ["prune", "--older-than=1d"]]
 )

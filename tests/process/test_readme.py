@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.process.stand_ins import jq, tools
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = "The first five minutes"
-AGENT = "An agent in twenty lines of shell"
+AGENT = "An agent in thirty lines of shell"
 
 
 def shell_of(heading: str, port: int) -> str:
@@ -77,14 +77,14 @@ def test_the_first_five_minutes_end_with_a_task_that_is_done(
 
 def why_of(server: Server, task_id: str) -> list[str]:
     """Return why a task cannot be claimed, as the walk tells its reader to ask."""
-    assert "/tasks/$ID/why" in README
+    assert "/tasks/$(jq -r .id task.json)/why" in README
     with Client(server) as client:
         return [reason["code"] for reason in client.get(f"/tasks/{task_id}/why")["reasons"]]
 
 
 @contextmanager
-def agent(script: str, shell: dict[str, str], home: Path) -> Iterator[None]:
-    """Run a shell agent, and end it with the heartbeats that it has begun."""
+def agent(script: str, shell: dict[str, str], home: Path) -> Iterator[int]:
+    """Run a shell agent in a process group of its own, whose number is handed over."""
     (home / "agent.sh").write_text(script)
     process = subprocess.Popen(
         ["sh", "agent.sh"],
@@ -95,16 +95,22 @@ def agent(script: str, shell: dict[str, str], home: Path) -> Iterator[None]:
         start_new_session=True,
     )
     try:
-        yield
+        yield process.pid
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(STOP_S)
 
 
-def test_the_shell_agent_works_through_its_tasks(tmp_path: Path, shell: dict[str, str]) -> None:
-    work = tmp_path / "work"
-    work.write_text('#!/bin/sh\nread line; echo "$line" >>done; [ "$line" != \'break\' ]\n')
+def program(home: Path, text: str) -> None:
+    """Write what the shell agent calls to work on a task."""
+    work = home / "work"
+    work.write_text(f"#!/bin/sh\n{text}\n")
     work.chmod(0o755)
+
+
+def test_the_shell_agent_works_through_its_tasks(tmp_path: Path, shell: dict[str, str]) -> None:
+    program(tmp_path, 'read line; echo "$line" >>done; [ "$line" != break ]')
     with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
         pipeline_id = client.pipeline(REVIEW)
         good = client.task(pipeline_id, description="build", priority=1)
@@ -127,10 +133,75 @@ def test_the_shell_agent_works_through_its_tasks(tmp_path: Path, shell: dict[str
         ]
 
 
-def test_the_twenty_lines_are_no_more_than_that() -> None:
+def test_a_shell_agent_that_is_ended_leaves_nothing_that_could_claim(
+    tmp_path: Path, shell: dict[str, str]
+) -> None:
+    program(tmp_path, "cat >>done")
+    with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
+        pipeline_id = client.pipeline(REVIEW)
+        first = client.task(pipeline_id, description="build")
+        with agent(shell_of(AGENT, server.port), shell, tmp_path) as group:
+            eventually(lambda: client.get(f"/tasks/{first}")["stage"] == "review")
+            os.kill(group, signal.SIGTERM)
+
+            eventually(lambda: is_over(group))
+
+        second = client.task(pipeline_id, description="build")
+        assert client.claim("coder")["task"]["id"] == second
+
+
+def is_over(group: int) -> bool:
+    """Tell whether no process of a group is left but its ended leader, whom we wait for."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    return all(state.startswith("Z") for number, state in rows if number == str(group))
+
+
+def test_two_shell_agents_share_a_directory_and_the_work(
+    tmp_path: Path, shell: dict[str, str]
+) -> None:
+    program(tmp_path, "cat >>done")
+    with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
+        pipeline_id = client.pipeline(REVIEW)
+        tasks = [client.task(pipeline_id, description=f"t{n}\n") for n in range(12)]
+        script = shell_of(AGENT, server.port)
+        with agent(script, shell, tmp_path), agent(script, shell, tmp_path):
+            eventually(lambda: not client.get("/tasks?stage=coding")["items"])
+
+        runs = [client.get(f"/tasks/{task_id}")["latest_run"]["attempt"] for task_id in tasks]
+        assert runs == [1] * len(tasks)
+
+
+def test_a_shell_agent_stops_work_that_is_no_longer_its_own(
+    tmp_path: Path, shell: dict[str, str]
+) -> None:
+    program(tmp_path, "echo $$ >pid; mv pid began; exec sleep 60")
+    with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
+        task_id = client.task(client.pipeline(REVIEW), description="build")
+        script = shell_of(AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
+        with agent(script, shell, tmp_path):
+            eventually((tmp_path / "began").exists)
+            worker = int((tmp_path / "began").read_text())
+            client.post(f"/tasks/{task_id}/cancel", {})
+
+            eventually(lambda: is_gone(worker))
+
+
+def is_gone(process: int) -> bool:
+    """Tell whether there is no process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_the_thirty_lines_are_no_more_than_that() -> None:
     lines = [line.strip() for line in shell_of(AGENT, 7700).splitlines()]
 
-    assert len([line for line in lines if line and not line.startswith("#")]) <= 20
+    assert len([line for line in lines if line and not line.startswith("#")]) <= 30
 
 
 def test_a_missing_jq_is_stood_in_for(

@@ -111,7 +111,10 @@ def _missing(connection: sqlite3.Connection, migrations: list[Migration]) -> lis
         migration = known.get((product, number))
         label = f"{product}/{number:04}_{name}"
         if migration is None:
-            raise MigrationError(f"the database is newer than this program: it has {label}")
+            raise MigrationError(
+                f"the database is newer than this program: it has {label}; run the version that"
+                " made it, or restore a backup from before"
+            )
         if migration.checksum != checksum:
             raise MigrationError(f"{migration.path} was edited after it was applied as {label}")
         applied.add((product, number))
