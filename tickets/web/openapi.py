@@ -54,7 +54,8 @@ _ETAGS = {"type": "string", "pattern": r'^(\*|[0-9]{1,18}|(W/)?"[0-9]{1,18}")$'}
 _HEADER_SCHEMAS: Json = {
     "If-Match": _ETAGS,
     "If-None-Match": _ETAGS,
-    "Content-Encoding": {"type": "string", "enum": ["identity", "gzip", "deflate"]},
+    # An empty list of encodings is none. Source: RFC 9110, sections 5.6.1 and 8.4.
+    "Content-Encoding": {"type": "string", "enum": ["identity", "gzip", "deflate", ""]},
 }
 # JSON bodies that a responder reads itself are objects, whatever else they must be.
 _RAW_SCHEMAS: Json = {"application/json": {"schema": {"type": "object"}}}
