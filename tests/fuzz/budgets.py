@@ -32,7 +32,11 @@ def tried(examples: int, *, drill: int) -> Callable[[Any], Any]:
     """Decorate a property with its budget."""
 
     def decorate(test: Any) -> Any:
-        test = budget(examples, drill=drill)(test)
-        return seed(SEED)(test) if IS_DRILL else test
+        return seeded(budget(examples, drill=drill)(test))
 
     return decorate
+
+
+def seeded(test: Any) -> Any:
+    """Return a property or a machine that begins with the seed of a drill."""
+    return seed(SEED)(test) if IS_DRILL else test

@@ -65,10 +65,17 @@ class Answer:
 class Place:
     """The application, and ids of what is in it."""
 
-    def __init__(self, world: World, clock: FrozenClock) -> None:
+    def __init__(
+        self, world: World, clock: FrozenClock, *, api_token: str | None = None
+    ) -> None:
         self.world = world
         self.clock = clock
-        settings = Settings(db=Path(world.db.path), wait_slots=0, max_body_bytes=MAX_BODY_BYTES)
+        settings = Settings(
+            db=Path(world.db.path),
+            wait_slots=0,
+            max_body_bytes=MAX_BODY_BYTES,
+            api_token=api_token,
+        )
         self.app = Application(world.db, settings, clock, random_unit=lambda: 0.5)
         self.pipeline_id = world.pipeline(REVIEW)
         self.target_id = world.task(self.pipeline_id, assigned_agent_id="nobody here")
@@ -173,7 +180,7 @@ def environ(method: str, target: str, body: bytes, headers: Headers) -> Json:
 
 
 @contextmanager
-def a_place() -> Iterator[Place]:
+def a_place(*, api_token: str | None = None) -> Iterator[Place]:
     """Give a place of one's own; nothing of it is left."""
     with scratch_world() as (world, clock):
-        yield Place(world, clock)
+        yield Place(world, clock, api_token=api_token)
