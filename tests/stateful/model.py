@@ -203,6 +203,24 @@ class Model:
         _, lease = self.held(task_id, attempt, now_ms)
         lease.showed_life = True
 
+    def change(
+        self,
+        task_id: str,
+        priority: int | None,
+        max_attempts: int | None,
+        dead_letter_stage: str | None,
+        version: int | None,
+    ) -> None:
+        """Change what a task is; its retry policy is replaced as a whole."""
+        task = self.tasks[task_id]
+        if version not in (None, task.version):
+            raise Refused("task_version_mismatch")
+        if dead_letter_stage is not None and dead_letter_stage not in task.definition["states"]:
+            raise Refused("invalid_request")
+        task.priority = task.priority if priority is None else priority
+        task.max_attempts, task.dead_letter_stage = max_attempts, dead_letter_stage
+        task.delay_ms = 0
+
     def cancel(self, task_id: str, now_ms: int) -> None:
         """Take a task out of the queue."""
         task = copy.deepcopy(self.tasks[task_id])
