@@ -79,7 +79,7 @@ negative = schema_of(openapi_document(), GenerationMode.NEGATIVE).include(has_da
 
 
 @negative.parametrize()
-@tried(8, drill=150)
+@tried(5, drill=60)
 def test_data_that_breaks_the_contract_is_refused(case: Any) -> None:
     place = here.place
     assert place is not None
@@ -164,7 +164,7 @@ def test_calls_that_follow_each_other_keep_the_contract() -> None:
     Linked.answered.clear()
 
     run_state_machine_as_test(
-        seeded(Linked), settings=budget(25, drill=800, stateful_step_count=30)
+        seeded(Linked), settings=budget(20, drill=200, stateful_step_count=30)
     )
 
     never = [label for label in (*FIRST_CALLS, *ON_RUNS) if not Linked.answered[label]]

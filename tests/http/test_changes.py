@@ -149,3 +149,10 @@ def test_cursor_is_another_name_of_after(client: Client, make: Factory) -> None:
     items = client.get("/changes?cursor=1").json["items"]
 
     assert [item["kind"] for item in items] == ["task.created"]
+
+
+@pytest.mark.parametrize("query", ["cursor=&after=0", "after=0&cursor=x", "after=x&cursor=0"])
+def test_a_cursor_that_cannot_be_read_is_refused_beside_one_that_can(
+    client: Client, query: str
+) -> None:
+    assert client.get(f"/changes?{query}", status=400).json == refused("invalid_cursor")

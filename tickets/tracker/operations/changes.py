@@ -23,8 +23,9 @@ class ChangeOperations:
         Without ``after`` the feed begins with the oldest change kept. Raises InvalidCursor,
         ChangesPruned where changes after the cursor are gone.
         """
-        after = query.after if query.after is not None else query.cursor
-        after_id = None if after is None else max(0, parse_id_cursor(after))
+        # Of two names for one thing the first counts; both must be readable.
+        given = [each for each in (query.after, query.cursor) if each is not None]
+        after_id = next(iter([max(0, parse_id_cursor(each)) for each in given]), None)
         with self._db.read() as tx:
             pruned_to = tx.value("marks.value", name=PRUNED_TO_MARK) or 0
             if after_id is not None and after_id < pruned_to:
