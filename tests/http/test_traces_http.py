@@ -14,6 +14,7 @@ from tickets.config import Settings
 
 MAX_BODY_BYTES = 100_000
 PROTOBUF = "application/x-protobuf"
+FORM = "application/x-www-form-urlencoded"
 SPAN = {
     "traceId": "5b8efff798038103d269b633813fc60c",
     "spanId": "eee19b7ec3c1b174",
@@ -139,6 +140,50 @@ def test_binary_spans_are_stored_beside_the_blob(
 
     assert answer == {"batch_id": 1, "accepted_spans": 1, "stored": "blob"}
     assert [span["name"] for span in spans(client, f"trace_id={'01' * 16}")] == ["binary"]
+
+
+# curl names a form where its user named nothing
+@pytest.mark.parametrize("content_type", [None, "", FORM, f"{FORM}; charset=utf-8"])
+@pytest.mark.parametrize("blank", [b"", b" \r\n"])
+def test_json_that_is_not_named_is_read_where_it_is_json(
+    client: Client, content_type: str | None, blank: bytes
+) -> None:
+    answer = post(client, blank + export(SPAN), content_type)
+
+    assert answer == {"batch_id": 1, "accepted_spans": 1, "stored": "json"}
+    assert len(spans(client)) == 1
+
+
+@pytest.mark.parametrize("content_type", [None, FORM])
+@pytest.mark.parametrize("body", [b'{"resourceSpans":[', b'{"resourceSpans":{}}'])
+def test_json_that_is_not_named_and_cannot_be_read_is_kept_and_reported(
+    client: Client, content_type: str | None, body: bytes
+) -> None:
+    answer = post(client, body, content_type)
+
+    assert (answer["accepted_spans"], answer["stored"]) == (0, "blob")
+    assert answer["partialSuccess"]["rejectedSpans"] == 0
+
+
+def test_a_form_is_kept_as_it_came(client: Client) -> None:
+    assert post(client, b"a=%7B", FORM) == {
+        "batch_id": 1,
+        "accepted_spans": 0,
+        "stored": "blob",
+    }
+
+
+def test_a_binary_export_that_begins_like_json_is_not_taken_for_it(client: Client) -> None:
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    span = spans.add(trace_id=b"\x01" * 16, span_id=b"\xab" * 8)
+    # Field 1, and a length of 123.
+    while not request.SerializeToString().startswith(b"\n{"):
+        span.name += "x"
+
+    answer = post(client, request.SerializeToString(), None)
+
+    assert answer == {"batch_id": 1, "accepted_spans": 1, "stored": "blob"}
 
 
 def test_a_binary_span_under_another_media_type_is_not_read(client: Client) -> None:

@@ -62,10 +62,12 @@ class TraceOperations:
             payload_blob=payload,
         )
 
-    def accept_other(self, payload: bytes, *, content_type: str) -> TracesStored:
-        """Store a body of another media type; it is never looked into."""
+    def accept_other(
+        self, payload: bytes, *, content_type: str, problem: str | None = None
+    ) -> TracesStored:
+        """Store a body that is not read; ``problem`` tells its sender why, if it is known."""
         return self._store(
-            traces.Parsed(()),
+            traces.Parsed((), problem=problem),
             stored="blob",
             content_type=content_type,
             payload_json=None,
