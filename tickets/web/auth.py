@@ -110,15 +110,16 @@ def require(caller: Caller, access: Access) -> None:
 
 
 def bearer_token(req: Request) -> str | None:
-    """Return the token of ``Authorization: Bearer <token>``, verbatim, or None.
+    """Return the token of ``Authorization: Bearer <token>``, or None.
 
-    The scheme is case-sensitive and followed by exactly one space.
+    The scheme may be written in any case, and any number of spaces may follow it; from there on
+    the token is verbatim. Source: RFC 9110, section 11.4.
     """
     header = req.env.get("HTTP_AUTHORIZATION")
     if header is None:
         return None
     scheme, space, token = header.lstrip(" ").partition(" ")
-    return token if space and scheme == "Bearer" else None
+    return token.lstrip(" ") if space and scheme.lower() == "bearer" else None
 
 
 def _is_lease_path(segments: tuple[str, ...]) -> bool:
