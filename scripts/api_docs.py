@@ -113,6 +113,8 @@ def kind_of(schema: Json) -> str:
         return " or ".join(kinds)
     if "$ref" in schema:
         return f"[{schema['$ref'].rsplit('/', maxsplit=1)[-1]}](#documents)"
+    if "enum" in schema:
+        return " or ".join(f"`{word}`" for word in schema["enum"])
     if schema.get("type") == "array":
         return f"array of {kind_of(schema.get('items', {}))}"
     bounds = {

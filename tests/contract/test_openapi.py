@@ -70,3 +70,20 @@ def test_each_failure_has_the_one_shape(operation: Json) -> None:
         if status >= "400":
             schema = response["content"]["application/json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/Error"}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each["operationId"])
+def test_each_parameter_says_its_type(operation: Json) -> None:
+    untyped = [each["name"] for each in operation["parameters"] if "type" not in each["schema"]]
+
+    assert untyped == []
+
+
+def test_a_parameter_with_one_word_shows_it() -> None:
+    (shown,) = [
+        each["schema"]
+        for each in DOCUMENT["paths"]["/tasks"]["get"]["parameters"]
+        if each["name"] == "dead_lettered"
+    ]
+
+    assert shown == {"enum": ["true"], "type": "string"}

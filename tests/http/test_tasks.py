@@ -392,5 +392,14 @@ def test_the_dead_letter_can_be_listed(client: Client, make: Factory) -> None:
     assert listed("dead_lettered=true") == [dead, cancelled]
     assert listed(f"dead_lettered=true&pipeline_id={other_id}") == [cancelled]
     assert listed("dead_lettered=true&stage=done") == []
-    response = client.get("/tasks?dead_lettered=yes", status=400)
+
+
+@pytest.mark.parametrize("word", ["false", "yes", "True", ""])
+def test_a_word_that_is_not_known_is_answered_with_those_that_are(
+    client: Client, word: str
+) -> None:
+    response = client.get(f"/tasks?dead_lettered={word}", status=400)
+
     assert response.json == field_refused("dead_lettered")
+    problem = response.json["error"]["details"][0]["problem"]
+    assert problem == "must be 'true', or be left out"

@@ -195,6 +195,9 @@ def _not_null(schema: Json) -> Json:
     shown.pop("anyOf", None)
     if shown.get("default", 0) is None:
         del shown["default"]
+    if "enum" in shown:
+        # The words of a query are text; msgspec leaves their type to be guessed.
+        shown["type"] = "string"
     return shown
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -55,7 +55,8 @@ def read_query(req: Request, type_: type[T]) -> T:
         except msgspec.ValidationError as error:
             if field.encode_name == "limit":
                 raise InvalidLimit from error
-            raise Invalid.field(field.encode_name, str(error)) from error
+            problem = _choice_problem(field.type) or str(error)
+            raise Invalid.field(field.encode_name, problem) from error
     return msgspec.convert(values, type_)
 
 
@@ -71,3 +72,14 @@ def _convert(text: str, type_: Any) -> Any:
         if _INTEGER.fullmatch(text) is None:
             raise
         return msgspec.convert(int(text), type_)
+
+
+def _choice_problem(type_: Any) -> str | None:
+    """Return what to say where one of a few words is expected, None for other types."""
+    choices = [
+        repr(word)
+        for kind in (type_, *get_args(type_))
+        if get_origin(kind) is Literal
+        for word in get_args(kind)
+    ]
+    return f"must be {' or '.join(choices)}, or be left out" if choices else None
