@@ -157,6 +157,22 @@ class TestTransition:
         make.heartbeat(claim, status=200)
         make.transition(claim)
 
+    @pytest.mark.parametrize(
+        ("expected", "code"),
+        [
+            ({"expected_stage": "x"}, "expected_stage_mismatch"),
+            ({"expected_task_version": 9}, "task_version_mismatch"),
+        ],
+    )
+    def test_whoever_expected_something_else_is_told_what_is(
+        self, make: Factory, claim: Json, expected: Json, code: str
+    ) -> None:
+        body = {"trigger": "complete", **expected}
+
+        response = make.on_run(claim, "transition", body, status=409)
+
+        assert response.json == refused(code, {"stage": "todo", "task_version": 1})
+
     def test_an_unknown_trigger_is_told_the_known_ones(
         self, make: Factory, claim: Json
     ) -> None:

@@ -154,7 +154,9 @@ class TestPatch:
             f"/tasks/{task_id}", {"title": "x", "expected_task_version": 2}, status=409
         )
 
-        assert response.json == refused("task_version_mismatch")
+        assert response.json == refused(
+            "task_version_mismatch", {"stage": "todo", "task_version": 1}
+        )
         assert client.get(f"/tasks/{task_id}").json["title"] == "Title"
 
     def test_an_unknown_task_cannot_be_changed(self, client: Client) -> None:

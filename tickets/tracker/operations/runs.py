@@ -245,10 +245,14 @@ class RunOperations:
 
 def _check_expectations(task: Row, document: TransitionRequest) -> None:
     if document.expected_stage is not None and document.expected_stage != task["stage"]:
-        raise ExpectedStageMismatch
+        raise ExpectedStageMismatch(details=_whereabouts(task))
     expected_version = document.expected_task_version
     if expected_version is not None and expected_version != task["task_version"]:
-        raise TaskVersionMismatch
+        raise TaskVersionMismatch(details=_whereabouts(task))
+
+
+def _whereabouts(task: Row) -> dict[str, object]:
+    return {"stage": task["stage"], "task_version": task["task_version"]}
 
 
 def _end(

@@ -148,7 +148,9 @@ class TaskOperations:
             task = found_task(tx, task_id)
             expected = document.expected_task_version
             if expected is not None and expected != task["task_version"]:
-                raise TaskVersionMismatch
+                raise TaskVersionMismatch(
+                    details={"stage": task["stage"], "task_version": task["task_version"]}
+                )
             columns: dict[str, Any] = {
                 name: task[name]
                 for name in (
