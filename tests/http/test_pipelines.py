@@ -174,3 +174,20 @@ def test_odd_definitions_are_taken_with_a_warning(client: Client) -> None:
     )
 
     assert response.json == {"id": ANY, "warnings": [ANY, ANY]}
+
+
+def test_keys_without_a_meaning_are_kept_with_a_warning(client: Client) -> None:
+    definition = with_changes(
+        states={"todo": {"agent_rol": "coder"}, "done": {"terminal": True}}, owner="me"
+    )
+
+    response = client.post_json(
+        "/pipelines", {"name": "p", "definition": definition}, status=201
+    )
+
+    pipeline_id = response.json["id"]
+    assert response.json["warnings"] == [
+        "owner: unknown key, kept without a meaning",
+        "states.todo.agent_rol: unknown key, kept without a meaning; is 'agent_role' meant?",
+    ]
+    assert client.get(f"/pipelines/{pipeline_id}").json["definition"] == definition

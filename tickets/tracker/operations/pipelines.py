@@ -9,6 +9,7 @@ from tickets.db.database import Database, Row, Transaction
 from tickets.errors import DuplicateName, NotFound
 from tickets.ids import new_id
 from tickets.tracker.domain.documents import MAX_INT64, NewPipeline, PipelinesQuery
+from tickets.tracker.domain.pipeline_keys import unknown_key_warnings
 from tickets.tracker.domain.pipelines import Definition, parse_definition
 from tickets.tracker.domain.records import Json, NewPipelineAnswer, Pipeline
 from tickets.tracker.domain.stored_pipelines import read_definition
@@ -49,7 +50,9 @@ class PipelineOperations:
         self._clock = clock
 
     def create(self, document: NewPipeline) -> NewPipelineAnswer:
-        """Store a pipeline; its definition is kept as it was sent, unknown fields included.
+        """Store a pipeline; its definition is kept as it was sent, unknown keys included.
+
+        Of those, and of what is seldom meant, the answer warns: a pipeline never changes.
 
         Raises ValidationFailed with the place of the fault, DuplicateName.
         """
@@ -83,9 +86,8 @@ class PipelineOperations:
                 pipeline_id=pipeline_id,
                 name=document.name,
             )
-        return NewPipelineAnswer(
-            id=pipeline_id, warnings=definition.warnings() or msgspec.UNSET
-        )
+        warnings = [*definition.warnings(), *unknown_key_warnings(document.definition)]
+        return NewPipelineAnswer(id=pipeline_id, warnings=warnings or msgspec.UNSET)
 
     def get(self, pipeline_id: str) -> Pipeline:
         """Return a pipeline. Raises NotFound."""
