@@ -41,6 +41,7 @@
     │   └── ChangesPruned                    changes_pruned
     ├── PreconditionFailed              412  precondition_failed
     ├── PayloadTooLarge                 413  payload_too_large
+    ├── UnsupportedEncoding             415  unsupported_encoding
     ├── Busy                            503  busy, with Retry-After
     └── StorageFull                     507  storage_full
 """
@@ -344,6 +345,14 @@ class PayloadTooLarge(TicketsError):
     status = 413
     code = "payload_too_large"
     message = "The body is too large"
+
+
+class UnsupportedEncoding(TicketsError):
+    """The body is compressed, on a path that reads none that are."""
+
+    status = 415
+    code = "unsupported_encoding"
+    message = "Only trace exports may be compressed; send this body without Content-Encoding"
 
 
 class Busy(TicketsError):

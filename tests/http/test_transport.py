@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from typing import Any
@@ -112,6 +113,58 @@ def test_a_content_type_is_asked_of_traces_only(client: Client, make: Factory) -
         headers={"Content-Type": "text/weird"},
         status=200,
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/tasks"),
+        ("PUT", "/store/n/k"),
+        ("POST", "/leases/claim"),
+        ("PATCH", "/tasks/x"),
+    ],
+)
+@pytest.mark.parametrize("coding", ["gzip", "br", "GZIP", "deflate"])
+def test_a_compressed_body_is_told_that_only_traces_may_be(
+    client: Client, method: str, path: str, coding: str
+) -> None:
+    body, headers = gzip.compress(b'{"value":1}'), {"Content-Encoding": coding}
+
+    response = client.request(path, method=method, body=body, headers=headers, status=415)
+
+    assert response.json == refused("unsupported_encoding")
+    assert response.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["identity", "", " Identity "])
+def test_a_body_that_is_not_compressed_is_judged_as_json(client: Client, coding: str) -> None:
+    headers = {"Content-Encoding": coding}
+
+    client.put("/store/n/k", b'{"value":1}', headers=headers, status=204)
+    response = client.put("/store/n/k", b"\x1f\x8b", headers=headers, status=400)
+
+    assert response.json == refused("invalid_json")
+
+
+def test_a_body_that_only_says_that_it_is_compressed_is_read(client: Client) -> None:
+    headers = {"Content-Encoding": "gzip"}
+
+    client.put("/store/n/k", b'{"value":1}', headers=headers, status=204)
+
+
+def test_a_heartbeat_is_kept_whatever_its_body_is(client: Client, make: Factory) -> None:
+    make.task()
+    claim = make.claim()
+    path = f"/leases/{claim['lease_id']}/heartbeat"
+    headers = {**bearer(claim["lease_token"]), "Content-Encoding": "gzip"}
+
+    client.post(path, gzip.compress(b"{}"), headers=headers, status=200)
+
+
+def test_a_lost_lease_is_told_before_a_compressed_body(client: Client) -> None:
+    headers = {**bearer("0" * 64), "Content-Encoding": "gzip"}
+
+    client.post("/runs/x/fail", gzip.compress(b"{}"), headers=headers, status=404)
 
 
 def test_an_answer_is_json_without_white_space_in_utf_8(client: Client, make: Factory) -> None:

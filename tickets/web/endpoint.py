@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from falcon import Request, Response
 
-from tickets.errors import Invalid, TicketsError
+from tickets.errors import Invalid, InvalidJson, TicketsError, UnsupportedEncoding
 from tickets.web.answers import encode
 from tickets.web.auth import Access, require
 from tickets.web.body import prepare, read_body, read_document
@@ -80,7 +80,7 @@ def endpoint(
             arguments: dict[str, Any] = dict(path)
             try:
                 _read_arguments(spec, req, arguments)
-            except Invalid:
+            except (Invalid, UnsupportedEncoding):
                 if before_body is not None:
                     before_body(self, req, **path)
                 raise
@@ -112,7 +112,17 @@ def _read_arguments(spec: Endpoint, req: Request, arguments: dict[str, Any]) -> 
             data = context.body
             if spec.body_optional and not data.strip():
                 data = b"{}"
-            arguments["document"] = read_document(data, spec.body)
+            arguments["document"] = _read_document(req, data, spec.body)
+
+
+def _read_document(req: Request, data: bytes, type_: Any) -> Any:
+    try:
+        return read_document(data, type_)
+    except InvalidJson as error:
+        # Only where it cannot be read: some clients say gzip and send none.
+        if (req.get_header("Content-Encoding") or "identity").strip().lower() == "identity":
+            raise
+        raise UnsupportedEncoding from error
 
 
 def write_answer(resp: Response, answer: Any) -> None:

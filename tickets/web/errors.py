@@ -16,6 +16,7 @@ from tickets.errors import (
     NotFound,
     PayloadTooLarge,
     TicketsError,
+    UnsupportedEncoding,
 )
 from tickets.web.answers import encode
 
@@ -58,6 +59,8 @@ def _on_known_error(
         resp.set_header("Retry-After", str(RETRY_AFTER_S))
     if error.status == 401:
         resp.set_header("WWW-Authenticate", "Bearer")
+    if isinstance(error, UnsupportedEncoding):
+        resp.set_header("Accept-Encoding", "identity")
 
 
 def _on_falcon_error(

@@ -20,6 +20,7 @@ from tickets.errors import (
     StorageFull,
     TicketsError,
     Unauthorized,
+    UnsupportedEncoding,
 )
 from tickets.web.auth import Access
 from tickets.web.endpoint import WRITE_METHODS, Endpoint
@@ -264,3 +265,5 @@ def _common_errors(operation: Operation) -> Iterable[type[TicketsError]]:
         yield from (IdempotencyConflict, PayloadTooLarge, StorageFull)
         if spec.body is not None or spec.raw_body:
             yield InvalidJson
+        if spec.body is not None:
+            yield UnsupportedEncoding
