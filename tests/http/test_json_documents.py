@@ -63,6 +63,12 @@ def test_a_body_that_is_not_one_json_object_is_refused(client: Client, raw: byte
     assert put(client, raw, status=400).json == refused("invalid_json")
 
 
+def test_a_byte_order_mark_is_named(client: Client) -> None:
+    response = put(client, b'\xef\xbb\xbf{"value":1}', status=400)
+
+    assert "byte order mark" in response.json["error"]["message"]
+
+
 # D-18: U+0000 is refused everywhere, so that it is nowhere cut
 @pytest.mark.parametrize("raw", [rb'{"value":"a\u0000b"}', rb'{"value":{"\u0000":[]}}'])
 def test_a_string_with_a_null_character_is_refused(client: Client, raw: bytes) -> None:

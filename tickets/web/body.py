@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -57,6 +58,8 @@ def parse_object(data: bytes) -> dict[str, Any]:
     """
     if not data.strip():
         raise InvalidJson("The body is empty; it must be a JSON object")
+    if data.startswith(codecs.BOM_UTF8):
+        raise InvalidJson("The body begins with a byte order mark; leave that out")
     try:
         text = data.decode()
         _check_depth(text)
