@@ -33,10 +33,9 @@ BENCH_DB = $(if $(findstring command line,$(origin DB)),$(DB))
 # Processes of a parallel test run; the layers that only compute share the cores.
 JOBS ?= auto
 PYTEST := $(PY) -m pytest
-FAST := $(wildcard tests/domain tests/db tests/operations tests/http tests/contract tests/config tests/fuzz)
+FAST := $(wildcard tests/domain tests/db tests/operations tests/http tests/contract tests/config)
+FUZZ := $(wildcard tests/fuzz)
 SLOW := $(wildcard tests/stateful tests/process tests/faults)
-# What has a long budget too.
-DRILLS := $(SLOW) $(wildcard tests/fuzz)
 
 .PHONY: help install serve migrate test test-fast drill format lint types imports api-docs openapi e2e \
 	bench wheel check clean
@@ -78,14 +77,14 @@ migrate: $(VENV)/.installed ## bring the database DB= up to date and exit
 	@$(PY) -m tickets migrate --db '$(DB)' $(ARGS)
 
 test: install ## everything that must hold to land (ARGS= goes to pytest)
-	$(PYTEST) -n $(JOBS) --dist loadfile $(FAST) $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadfile $(FAST) $(FUZZ) $(ARGS)
 	$(if $(SLOW),$(PYTEST) $(SLOW) $(ARGS))
 
-test-fast: install ## the inner loop: domain, db, operations, http, contract, config, fuzz
+test-fast: install ## the inner loop: domain, db, operations, http, contract, config
 	$(PYTEST) -q -n $(JOBS) --dist loadfile $(FAST) $(ARGS)
 
 drill: install ## the long seeded runs
-	TICKETS_DRILL=1 $(PYTEST) $(DRILLS) $(ARGS)
+	TICKETS_DRILL=1 $(PYTEST) $(SLOW) $(FUZZ) $(ARGS)
 
 format: install ## format the code and apply safe fixes
 	$(BIN)/ruff format .
