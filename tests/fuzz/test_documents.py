@@ -108,7 +108,7 @@ def test_the_documents_that_are_changed_here_are_sound(
 
 
 @OPERATIONS
-@tried(40, drill=1_500)
+@tried(40, drill=150)
 @given(data=st.data())
 def test_a_document_with_one_wrong_field_is_refused(
     place: Place, operation: tuple[str, str], data: Any
@@ -122,7 +122,7 @@ def test_a_document_with_one_wrong_field_is_refused(
 
 
 @OPERATIONS
-@tried(20, drill=800)
+@tried(20, drill=100)
 @given(data=st.data())
 def test_a_document_with_broken_bytes_is_more_than_refused_never(
     place: Place, operation: tuple[str, str], data: Any
@@ -132,7 +132,7 @@ def test_a_document_with_broken_bytes_is_more_than_refused_never(
     send(place, operation, data.draw(broken(whole, piece=PIECES)))
 
 
-@tried(100, drill=5_000)
+@tried(100, drill=600)
 @given(VALUES)
 def test_what_is_stored_comes_back_or_was_refused(place: Place, value: Any) -> None:
     raw = json.dumps({"value": value}).encode()

@@ -64,7 +64,7 @@ PIECES = st.one_of(
             b"X: 1\r\n" * 120,
             b"X_Y: 1\r\n",
             b"a" * 9_000,
-            SMUGGLED,
+            CHUNKED,
         ]
     ),
 )
@@ -164,13 +164,13 @@ def test_the_requests_that_are_broken_here_are_sound(server: Server) -> None:
     assert [status for status, _ in found] == [200, 404, 204, 204, 204, 400]
 
 
-@tried(200, drill=8_000)
+@tried(200, drill=3_000)
 @given(data=st.data())
 def test_broken_requests_are_refused_or_answered(server: Server, data: Any) -> None:
     check(conversation(server, data.draw(broken(data.draw(STREAMS), piece=PIECES))))
 
 
-@tried(50, drill=2_000)
+@tried(50, drill=500)
 @given(st.binary(max_size=200))
 @example(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
 def test_what_is_no_http_at_all_is_refused_or_cut_off(server: Server, sent: bytes) -> None:
@@ -180,7 +180,7 @@ def test_what_is_no_http_at_all_is_refused_or_cut_off(server: Server, sent: byte
     assert all(status == 400 for status, _ in found)
 
 
-@tried(100, drill=3_000)
+@tried(100, drill=1_000)
 @given(
     line=st.sampled_from(AMBIGUOUS),
     before=st.sampled_from([b"", b"X: 1\r\n", b"Connection: keep-alive\r\n"]),

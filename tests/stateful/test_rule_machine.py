@@ -449,4 +449,4 @@ def test_no_order_of_calls_leaves_the_model() -> None:
 @pytest.mark.drill
 @pytest.mark.skipif(not IS_DRILL, reason="needs TICKETS_DRILL=1")
 def test_no_long_order_of_calls_leaves_the_model() -> None:
-    run(examples=600, steps=100)
+    run(examples=400, steps=100)
