@@ -149,16 +149,20 @@ class OversizedBody(io.BytesIO):
     """
 
 
-def read_body(request: Any, max_body_bytes: int) -> io.BytesIO:
+def read_body(request: Any, max_body_bytes: int, *, is_oversized: bool) -> io.BytesIO:
     """Return the body as a file, read to its end unless it is too large.
 
-    Raises NoMoreData for a body that the client did not finish, which is then not executed,
-    and gunicorn's errors for chunks that cannot be read.
+    ``is_oversized`` says that chunks announced too much, which need not have come. Raises
+    NoMoreData for a body that the client did not finish, which is then not executed, and
+    gunicorn's errors for chunks that cannot be read.
     """
     lengths = [value for name, value in request.headers if name == "CONTENT-LENGTH"]
     expected = int(lengths[0]) if lengths else None
     if expected is not None and expected > max_body_bytes:
         return OversizedBody()
+    if is_oversized:
+        # As long as it takes to be refused; nobody looks at the bytes.
+        return OversizedBody(bytes(max_body_bytes + 1))
     data = request.body.read(max_body_bytes + 1)
     if expected is not None and len(data) < expected:
         raise errors.NoMoreData(data[:80])

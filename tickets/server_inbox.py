@@ -14,9 +14,6 @@ import re
 HEAD_MAX_BYTES = 1 << 20
 CHUNK_LINE_MAX_BYTES = 8_190
 TRAILERS_MAX_BYTES = 64 << 10
-# gunicorn's reader of chunks asks for this much at least, so a body is too large only when the
-# reader can see that without asking for more than there is.
-OVERREAD_BYTES = 4 << 10
 # What lengths and extensions of chunks may add to a body; chunks of 16 bytes need half of that.
 FRAMING_MAX_BYTES = 64 << 10
 
@@ -40,6 +37,7 @@ class Inbox:
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
         self._data = bytearray()
+        self._is_oversized = False
         self._reset()
 
     def __len__(self) -> int:
@@ -53,6 +51,14 @@ class Inbox:
     def flaw(self) -> str | None:
         """What makes the request unacceptable, once ``is_whole()`` said True."""
         return self._flaw
+
+    @property
+    def is_oversized(self) -> bool:
+        """Whether chunks announce more than a body may hold; it stays so once they are taken.
+
+        What they announce may never come, so such a body cannot be read.
+        """
+        return self._is_oversized
 
     def take(self) -> bytes:
         """Return all bytes, which may be more or less than one request, and forget them."""
@@ -94,6 +100,7 @@ class Inbox:
         if end < 0:
             return False
         self._head_bytes = self._needed_bytes = end + 4
+        self._is_oversized = False
         head = bytes(self._data[: end + 2])
         self._flaw = _flaw(head)
         lengths = _LENGTH.findall(head)
@@ -110,28 +117,28 @@ class Inbox:
 
     def _has_last_chunk(self) -> bool:
         data = self._data
-        enough = self._max_body_bytes + OVERREAD_BYTES
-        while self._body_bytes <= enough:
+        while True:
             assert self._chunk_at is not None
             end = data.find(b"\r\n", self._chunk_at)
             if end < 0:
                 return self._is_overgrown(CHUNK_LINE_MAX_BYTES, since=self._chunk_at)
             size_text = bytes(data[self._chunk_at : end]).partition(b";")[0].strip()
-            if re.fullmatch(rb"[0-9a-fA-F]{1,15}", size_text) is None:
+            if re.fullmatch(rb"[0-9a-fA-F]+", size_text) is None:
                 return True
             size = int(size_text, 16)
             if size == 0:
                 is_over = data.find(b"\r\n\r\n", end) >= 0
                 return is_over or self._is_overgrown(TRAILERS_MAX_BYTES, since=end)
+            if self._body_bytes + size > self._max_body_bytes:
+                self._is_oversized = True
+                return True
             start, next_chunk = end + 2, end + 2 + size + 2
             if len(data) < next_chunk:
-                is_too_large = self._body_bytes + len(data) - start > enough
-                return is_too_large or self._is_overgrown(enough + 2, since=start)
+                return self._is_overgrown(size + 2, since=start)
             if data[next_chunk - 2 : next_chunk] != b"\r\n":
                 return True
             self._chunk_at = next_chunk
             self._body_bytes += size
-        return True
 
     def _is_overgrown(self, limit_bytes: int, *, since: int) -> bool:
         """Tell whether a part of the body is too long, or all that is no content of it."""

@@ -115,7 +115,8 @@ class Worker(PollingWorker):
         try:
             request = next(conn.parser)
             closes = request.should_close
-            body = read_body(request, self.max_body_bytes)
+            is_oversized = conn.inbox.is_oversized
+            body = read_body(request, self.max_body_bytes, is_oversized=is_oversized)
             is_refused = isinstance(body, OversizedBody)
             # Asked when the answer is sent: a long poll that ends because the worker stops
             # tells its client that the connection ends too. And asked once: who was told

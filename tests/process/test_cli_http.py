@@ -130,6 +130,19 @@ def test_a_head_in_many_segments_is_one_request(server: Server) -> None:
     assert json.loads(body)["bytes"] == 2
 
 
+@pytest.mark.parametrize("size", [b"186A1", b"7FFFFFFF", b"F" * 15, b"F" * 16])
+def test_a_chunk_that_is_announced_too_large_is_not_waited_for(
+    server: Server, size: bytes
+) -> None:
+    chunks = b"Host: t\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n" + size + b"\r\n"
+
+    status, headers, body = server.exchange(b"POST / HTTP/1.1\r\n" + chunks)
+
+    # As much as tells the application that it is too large.
+    assert (status, headers["connection"]) == (200, "close")
+    assert json.loads(body)["bytes"] == MAX_BODY_BYTES + 1
+
+
 # D-27
 def test_a_chunked_body_arrives_whole(server: Server) -> None:
     status, _, body = server.exchange(

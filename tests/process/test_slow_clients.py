@@ -68,6 +68,21 @@ def test_a_body_that_never_comes_is_not_waited_for(
         assert is_served_soon(server)
 
 
+@pytest.mark.parametrize("size", [b"7FFFFFFF", b"F" * 15, b"F" * 16, b"F" * 1_000])
+def test_a_chunk_that_is_announced_too_large_is_refused_at_once(
+    server: Server, size: bytes
+) -> None:
+    head = b"POST /tasks HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n"
+    for authorization, status in ((b"Authorization: Bearer t\r\n", 413), (b"", 401)):
+        with server.connect() as client:
+            client.settimeout(SOON_S)
+            client.sendall(head + authorization + b"\r\n1\r\n{\r\n%s\r\n" % size)
+            answer = read_answer(client)
+
+            assert (answer[0], answer[1]["connection"]) == (status, "close")
+            assert client.recv(1) == b""
+
+
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_a_body_that_trickles_is_cut_off(server: Server, framing: str) -> None:
     head = b"POST /tasks HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer t\r\n"
