@@ -127,6 +127,8 @@ class _Unreader(SocketUnreader):
     def chunk(self, size_hint: int | None = None) -> bytes:
         if self._inbox.flaw is not None:
             raise errors.InvalidHeader(self._inbox.flaw)
+        if self._inbox.is_crowded:
+            raise errors.LimitRequestHeaders("too many fields")
         if len(self._inbox):
             self._taken = memoryview(self._inbox.take())
         # In pieces: the reader of chunks copies what is left of a piece for each chunk.

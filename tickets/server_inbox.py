@@ -12,6 +12,8 @@ import re
 
 # More than the parser allows (100 fields of 8 190 bytes), so that it is the one to refuse.
 HEAD_MAX_BYTES = 1 << 20
+# The parsers refuse more than 100 fields; that in C takes more than 256 for a bad request line.
+HEAD_MAX_LINES = 200
 CHUNK_LINE_MAX_BYTES = 8_190
 TRAILERS_MAX_BYTES = 64 << 10
 # What lengths and extensions of chunks may add to a body; chunks of 16 bytes need half of that.
@@ -60,6 +62,11 @@ class Inbox:
         """
         return self._is_oversized
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there are too many headers, once ``is_whole()`` said True."""
+        return self._is_crowded
+
     def take(self) -> bytes:
         """Return all bytes, which may be more or less than one request, and forget them."""
         data = bytes(self._data)
@@ -88,11 +95,17 @@ class Inbox:
         self._body_bytes = 0
         self._expects_continue = False
         self._flaw: str | None = None
+        self._is_crowded = False
 
     def _is_refusable(self) -> bool:
         # A head with a bare LF may never end in the way that is waited for.
-        self._flaw = _flaw(bytes(self._data))
-        return self._flaw is not None or len(self._data) > HEAD_MAX_BYTES
+        self._judge(bytes(self._data))
+        is_flawed = self._flaw is not None or self._is_crowded
+        return is_flawed or len(self._data) > HEAD_MAX_BYTES
+
+    def _judge(self, head: bytes) -> None:
+        self._flaw = _flaw(head)
+        self._is_crowded = head.count(b"\r\n") > HEAD_MAX_LINES
 
     def _find_head(self) -> bool:
         end = self._data.find(b"\r\n\r\n", max(0, self._searched_bytes - 3))
@@ -102,7 +115,7 @@ class Inbox:
         self._head_bytes = self._needed_bytes = end + 4
         self._is_oversized = False
         head = bytes(self._data[: end + 2])
-        self._flaw = _flaw(head)
+        self._judge(head)
         lengths = _LENGTH.findall(head)
         codings = _CODING.findall(head)
         if codings:

@@ -106,9 +106,18 @@ def test_a_malformed_request_is_refused_in_json(server: Server, request_bytes: b
             "headers_too_large",
         ),
         (b"GET / HTTP/1.1\r\n%s\r\n" % (b"X: 1\r\n" * 101), 431, "headers_too_large"),
+        (b"GET / HTTP/1.1\r\n%s\r\n" % (b"X: 1\r\n" * 300), 431, "headers_too_large"),
+        (b"GET / HTTP/1.1\r\n%s" % (b"X: 1\r\n" * 300), 431, "headers_too_large"),
         (b"GET / HTTP/1.1\r\nHost: t\r\nExpect: tea\r\n\r\n", 417, "expectation_failed"),
     ],
-    ids=["request line", "one header", "many headers", "expectation"],
+    ids=[
+        "request line",
+        "one header",
+        "many headers",
+        "very many headers",
+        "headers without an end",
+        "expectation",
+    ],
 )
 def test_a_limit_has_its_own_code(
     server: Server, request_bytes: bytes, status: int, code: str

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickets.server_inbox import HEAD_MAX_BYTES, TRAILERS_MAX_BYTES, Inbox
+from tickets.server_inbox import HEAD_MAX_BYTES, HEAD_MAX_LINES, TRAILERS_MAX_BYTES, Inbox
 
 MAX_BODY_BYTES = 1_000
 
@@ -104,6 +104,16 @@ def test_that_a_body_is_too_large_is_known_until_the_next_request() -> None:
 
     assert inbox.is_whole()
     assert not inbox.is_oversized
+
+
+def test_more_headers_than_any_parser_takes_are_not_collected() -> None:
+    inbox = Inbox(MAX_BODY_BYTES)
+    inbox.add(b"GET / HTTP/1.1\r\n" + b"X: 1\r\n" * (HEAD_MAX_LINES - 1))
+    assert not inbox.is_whole()
+    inbox.add(b"X: 1\r\n")
+
+    assert inbox.is_whole()
+    assert inbox.is_crowded
 
 
 def test_small_chunks_are_collected_until_they_are_mostly_framing() -> None:
