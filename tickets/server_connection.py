@@ -28,7 +28,13 @@ RECEIVE_BYTES = 64 << 10
 PIECE_MIN_BYTES = 8 << 10
 PIECE_MAX_BYTES = 1 << 20
 
-_REFUSALS: tuple[tuple[type[Exception], int, str, str], ...] = (
+
+class RequestTimeout(Exception):
+    """The client took too long to send its request."""
+
+
+REFUSALS: tuple[tuple[type[Exception], int, str, str], ...] = (
+    (RequestTimeout, 408, "request_timeout", "The request took too long to arrive"),
     (errors.LimitRequestLine, 414, "uri_too_long", "The request line is too long"),
     (errors.LimitRequestHeaders, 431, "headers_too_large", "The headers are too large"),
     (errors.ExpectationFailed, 417, "expectation_failed", "This expectation is not supported"),
@@ -43,10 +49,6 @@ _REASONS = {
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
 }
-
-
-class RequestTimeout(Exception):
-    """The client took too long to send its request."""
 
 
 class Connection(TConn):
@@ -173,24 +175,23 @@ def read_body(request: Any, max_body_bytes: int, *, is_oversized: bool) -> io.By
     return io.BytesIO(data)
 
 
-def refusal(error: BaseException) -> tuple[int, bytes]:
+def refusal(error: BaseException, request_id: str) -> tuple[int, bytes]:
     """Return status and whole answer for a request that never reached the application."""
     status, code, message = _refusal(error)
     body = json.dumps({"error": {"code": code, "message": message}}).encode()
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n"
+        "Connection: close\r\n\r\n"
     )
     return status, head.encode() + body
 
 
 def _refusal(error: BaseException) -> tuple[int, str, str]:
-    if isinstance(error, RequestTimeout):
-        return 408, "request_timeout", "The request took too long to arrive"
     if "Response" in type(error).__name__:
         # A header that the application made up wrongly; its class derives from the client's.
         return 500, "internal_error", "The service failed"
-    for kind, status, code, message in _REFUSALS:
+    for kind, status, code, message in REFUSALS:
         if isinstance(error, kind):
             detail = f": {error}"[:200] if status == 400 else ""
             return status, code, message + detail

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from tickets.floor import FLOOR
+from tickets.ids import new_id
 from tickets.server_connection import OversizedBody, read_body, refusal
 from tickets.server_outbox import Answer
 from tickets.server_polling import PollingWorker
@@ -144,11 +145,12 @@ class Worker(PollingWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that cannot be read, in the one shape of all errors."""
-        status, answer = refusal(exc)
+        request_id = new_id()
+        status, answer = refusal(exc, request_id)
         if status == 500:
-            self.log.error("Error handling a request", exc_info=exc)
+            self.log.error("Error handling request %s", request_id, exc_info=exc)
         else:
-            self.log.debug("Refused a request from %s: %s", addr, exc)
+            self.log.debug("Refused request %s from %s: %s", request_id, addr, exc)
         try:
             client.sendall(answer)
         except OSError as error:

@@ -11,12 +11,14 @@ from tickets import errors
 from tickets.app import openapi_document, route_table
 from tickets.config import Settings
 from tickets.errors import TicketsError
+from tickets.server_connection import REFUSALS
 from tickets.tracker.operations.events import SYSTEM_KINDS
 from tickets.tracker.operations.facts import KINDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 _ROW = re.compile(r"^\| `([a-z_]+)` \| (\d{3}) \|", re.MULTILINE)
+_SERVER_ROW = re.compile(r"^\| (\d{3}) \| `([a-z_]+)` \|", re.MULTILINE)
 _TREE = re.compile(r"^ {4}[│├└─ ]*(\w+) +(?:(\d{3}) +)?([a-z_]+)", re.MULTILINE)
 
 
@@ -37,6 +39,14 @@ def test_the_table_of_errors_has_a_row_for_each_class() -> None:
     table = (DOCS / "errors.md").read_text(encoding="utf-8")
 
     assert {code: int(status) for code, status in _ROW.findall(table)} == codes()
+
+
+def test_each_refusal_of_the_server_has_a_row() -> None:
+    table = (DOCS / "errors.md").read_text(encoding="utf-8")
+    rows = {(code, int(status)) for status, code in _SERVER_ROW.findall(table)}
+    refused = {(code, status) for _, status, code, _ in REFUSALS}
+
+    assert rows == refused - set(codes().items())
 
 
 def test_the_tree_in_the_module_is_the_family() -> None:

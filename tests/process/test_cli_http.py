@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -92,6 +93,7 @@ def test_a_malformed_request_is_refused_in_json(server: Server, request_bytes: b
     assert status == 400
     assert headers["content-type"] == "application/json"
     assert headers["connection"] == "close"
+    assert re.fullmatch(r"[0-9a-f-]{36}", headers["x-request-id"])
     assert json.loads(body)["error"]["code"] == "invalid_request"
     assert executed(server) == before
 
@@ -270,6 +272,7 @@ def test_a_request_that_never_ends_is_given_up(tmp_path: Path) -> None:
             status, headers, body = server.exchange(part)
             assert (status, headers["connection"]) == (408, "close")
             assert json.loads(body)["error"]["code"] == "request_timeout"
+            assert headers["x-request-id"]
 
         # Who has sent nothing has asked nothing.
         assert silent.recv(1) == b""
