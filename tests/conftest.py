@@ -15,9 +15,9 @@ from tests.factories import EPOCH_MS, Factory
 from tests.worlds import World
 from tickets.app import Application
 from tickets.config import Settings
-from tickets.db.database import Database
 from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 
 API_TOKEN = "the-api-token"
@@ -77,17 +77,17 @@ def registry() -> Registry:
 def migrated(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an empty database, which every test gets a copy of."""
     path = tmp_path_factory.mktemp("migrated") / "tickets.db"
-    database = Database(str(path), registry=registry)
+    database = SqliteDatabase(str(path), registry=registry)
     migrate(database, sql_root(), EPOCH_MS)
     database.close()
     return path
 
 
 @pytest.fixture
-def db(tmp_path: Path, migrated: Path, registry: Registry) -> Iterator[Database]:
+def db(tmp_path: Path, migrated: Path, registry: Registry) -> Iterator[SqliteDatabase]:
     path = tmp_path / "tickets.db"
     shutil.copyfile(migrated, path)
-    database = Database(str(path), registry=registry, wakeups=Wakeups(str(path)))
+    database = SqliteDatabase(str(path), registry=registry, wakeups=Wakeups(str(path)))
     yield database
     database.close()
 
@@ -98,7 +98,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def app(db: Database, settings: Settings, clock: FrozenClock) -> Application:
+def app(db: SqliteDatabase, settings: Settings, clock: FrozenClock) -> Application:
     return Application(db, settings, clock, random_unit=lambda: 0.5)
 
 
@@ -113,7 +113,7 @@ def make(client: Client) -> Factory:
 
 
 @pytest.fixture
-def serve(db: Database, settings: Settings, clock: FrozenClock) -> Callable[..., Client]:
+def serve(db: SqliteDatabase, settings: Settings, clock: FrozenClock) -> Callable[..., Client]:
     """Return a function that serves the same database with other settings."""
 
     def with_settings(**changed: Any) -> Client:
@@ -130,5 +130,5 @@ def secured(serve: Callable[..., Client]) -> Client:
 
 
 @pytest.fixture
-def world(db: Database, clock: FrozenClock) -> World:
+def world(db: SqliteDatabase, clock: FrozenClock) -> World:
     return World(db, clock)

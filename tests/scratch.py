@@ -11,9 +11,9 @@ from pathlib import Path
 from tests.conftest import FrozenClock
 from tests.factories import EPOCH_MS
 from tests.worlds import World
-from tickets.db.database import Database
 from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 
 
@@ -26,7 +26,7 @@ def _registry() -> Registry:
 def _migrated() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tickets.db"
-        database = Database(str(path), registry=_registry())
+        database = SqliteDatabase(str(path), registry=_registry())
         migrate(database, sql_root(), EPOCH_MS)
         database.close()
         return path.read_bytes()
@@ -38,7 +38,7 @@ def scratch_world() -> Iterator[tuple[World, FrozenClock]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tickets.db"
         path.write_bytes(_migrated())
-        database = Database(
+        database = SqliteDatabase(
             str(path),
             registry=_registry(),
             durability="normal",

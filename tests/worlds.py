@@ -10,6 +10,7 @@ from tests.factories import SIMPLE, Json
 from tickets.clock import Clock
 from tickets.db.database import Database, Row
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import TicketsError
 from tickets.ids import hash_token
 from tickets.tracker.domain.documents import (
@@ -258,10 +259,15 @@ class World:
             found += part.items
             cursor = part.next_cursor
 
+    @property
+    def file(self) -> SqliteDatabase:
+        """The database, where the test is about one in a file."""
+        assert isinstance(self.db, SqliteDatabase)
+        return self.db
+
     def query(self, sql: str, *values: object) -> list[Any]:
         """Look at the rows themselves."""
-        with self.db.read() as tx, tx.raw() as connection:
-            return connection.execute(sql, values).fetchall()
+        return looked_up(self.db, sql, *values)
 
     def check(self, names: Sequence[str] | None = None) -> None:
         """Assert the invariants."""
@@ -281,6 +287,13 @@ class World:
             cursor = connection.execute(statement.sql, {"now_ms": self.clock.now_ms()})
             names = [column[0] for column in cursor.description]
             return _sorted([dict(zip(names, row, strict=True)) for row in cursor])
+
+
+def looked_up(db: Database, sql: str, *values: object) -> list[Any]:
+    """Return the rows of a query of the test's own."""
+    with db.read() as tx, tx.raw() as connection:
+        rows: list[Any] = connection.execute(sql, values).fetchall()
+        return rows
 
 
 def _sorted(rows: list[Row]) -> list[Row]:

@@ -14,6 +14,7 @@ from tickets.config import Settings
 from tickets.db.database import Database
 from tickets.db.migrations import pending
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 from tickets.housekeeping import Housekeeping
 from tickets.tracker.operations.imports import ImportOperations, check_import
@@ -106,7 +107,7 @@ class Application:
 def open_database(settings: Settings) -> Database:
     """Return the database of these settings; nothing is opened before first use."""
     path = str(settings.db)
-    return Database(
+    return SqliteDatabase(
         path,
         registry=Registry.load(sql_root(), "sqlite"),
         durability="normal" if settings.durability == "normal" else "full",

@@ -14,11 +14,6 @@ from tickets.config import ConfigError, Settings
 if TYPE_CHECKING:
     from tickets.db.database import Database
 
-# Two connections that write or checkpoint at the same instant can corrupt a WAL file.
-# Source: https://sqlite.org/wal.html, section "The WAL-Reset Bug".
-_WAL_RESET_FIRST = (3, 7, 0)
-_WAL_RESET_FIXED = (3, 51, 3)
-
 
 def print_routes() -> int:
     """Print one line for each method and path."""
@@ -64,14 +59,11 @@ def check_database(settings: Settings) -> int:
             is_ours = True
         except MigrationError as error:
             schema, is_ours = f"not for this program: {error}", False
-        version = db.sqlite_version
+        engine, remarks = db.engine, db.remarks()
     _say(f"database   {settings.db}")
-    _say(f"sqlite     {version}")
-    if wal_can_break(version):
-        _say(
-            "           this version can corrupt a WAL file when two connections write at once;"
-            " the service queues its writes, so do not open the file with other tools"
-        )
+    _say(f"{engine.name:<10} {engine.version}")
+    for remark in remarks:
+        _say(f"           {remark}")
     _say(f"migrations {schema}")
     _say(f"integrity  {'ok' if not problems else 'BROKEN'}")
     for problem in problems:
@@ -155,12 +147,6 @@ def apply_migrations(db: Database) -> list[str]:
         return migrate(db, sql_root(), SystemClock().now_ms())
     except MigrationError as error:
         raise ConfigError(str(error)) from error
-
-
-def wal_can_break(sqlite_version: str) -> bool:
-    """Return whether this SQLite has the bug that makes unqueued writers dangerous."""
-    version = tuple(int(part) for part in sqlite_version.split(".")[:3])
-    return _WAL_RESET_FIRST <= version < _WAL_RESET_FIXED
 
 
 def _open(settings: Settings) -> Database:

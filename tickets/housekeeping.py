@@ -9,7 +9,6 @@ from collections.abc import Callable
 from tickets.clock import Clock
 from tickets.config import Settings
 from tickets.db.database import Database
-from tickets.db.sqlite import KEPT_LOG_BYTES
 from tickets.errors import TicketsError
 from tickets.tracker.operations.readiness import Readiness, is_anything_due
 from tickets.tracker.operations.retention import RetentionOperations
@@ -17,9 +16,6 @@ from tickets.tracker.operations.retention import RetentionOperations
 # How late a waiting agent may learn of an expiry or a retry that is due; two index probes.
 READINESS_PERIOD_S = 0.1
 RETENTION_PERIOD_S = 60.0
-# Four megabytes: the log stays in the page cache and a checkpoint holds writers for little. No
-# less than a log keeps when it begins anew, or every period would have one.
-CHECKPOINT_WAL_BYTES = KEPT_LOG_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +52,7 @@ class Housekeeping:
         periods_to_retention = 0
         while not self._stopping.wait(READINESS_PERIOD_S):
             self.guarded(self.advance_readiness)
-            self.guarded(self.checkpoint)
+            self.guarded(self.tend)
             if periods_to_retention <= 0:
                 self.guarded(self.apply_retention)
                 periods_to_retention = int(RETENTION_PERIOD_S / READINESS_PERIOD_S)
@@ -87,10 +83,9 @@ class Housekeeping:
             with self._db.write() as tx:
                 more = self._readiness.advance(tx, now_ms=self._clock.now_ms())
 
-    def checkpoint(self) -> None:
-        """Move a grown log into the database, off the way of any request."""
-        if self._db.wal_bytes() > CHECKPOINT_WAL_BYTES:
-            self._db.checkpoint()
+    def tend(self) -> None:
+        """Do what the database wants done now and then, off the way of any request."""
+        self._db.tend()
 
     def apply_retention(self) -> None:
         """Delete what is past its retention."""

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tickets.db.database import Database
 from tickets.db.migrations import migrate
 from tickets.db.registry import Registry
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 
 PATIENCE_S = 20.0  # far beyond anything that works; a test that gets here has failed
@@ -79,13 +79,13 @@ def sql(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_database(sql: Path, tmp_path: Path) -> Iterator[Callable[..., Database]]:
+def open_database(sql: Path, tmp_path: Path) -> Iterator[Callable[..., SqliteDatabase]]:
     """Open the database of this test, as often as wanted; closed afterwards."""
-    opened: list[Database] = []
+    opened: list[SqliteDatabase] = []
 
-    def open_one(**options: Any) -> Database:
+    def open_one(**options: Any) -> SqliteDatabase:
         path = str(tmp_path / "data" / "tickets.db")
-        database = Database(path, registry=Registry.load(sql), **options)
+        database = SqliteDatabase(path, registry=Registry.load(sql), **options)
         opened.append(database)
         return database
 
@@ -100,7 +100,9 @@ def wakeups(tmp_path: Path) -> Wakeups:
 
 
 @pytest.fixture
-def db(open_database: Callable[..., Database], sql: Path, wakeups: Wakeups) -> Database:
+def db(
+    open_database: Callable[..., SqliteDatabase], sql: Path, wakeups: Wakeups
+) -> SqliteDatabase:
     database = open_database(wakeups=wakeups)
     migrate(database, sql, 1)
     return database
@@ -161,7 +163,7 @@ def held(start: Callable[[Callable[[], Any]], Thread]) -> Callable[..., Any]:
     """Hold a write block open in another thread, until the with block ends."""
 
     @contextmanager
-    def hold(database: Database) -> Iterator[None]:
+    def hold(database: SqliteDatabase) -> Iterator[None]:
         inside, leave = threading.Event(), threading.Event()
 
         def work() -> None:

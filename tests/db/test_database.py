@@ -8,28 +8,29 @@ from typing import Any
 
 import pytest
 
-from tickets.db.database import ConstraintViolated, Database, StatementFailed
+from tickets.db.database import ConstraintViolated, StatementFailed
 from tickets.db.registry import Registry
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Busy, Invalid, StorageFull, TicketsError
 
 
-def names(db: Database) -> list[str]:
+def names(db: SqliteDatabase) -> list[str]:
     with db.read() as tx:
         return [row["name"] for row in tx.many("things.names")]
 
 
-def add(db: Database, name: str) -> None:
+def add(db: SqliteDatabase, name: str) -> None:
     with db.write() as tx:
         tx.run("things.add", name=name, note=None)
 
 
-def lose(db: Database, name: str) -> None:
+def lose(db: SqliteDatabase, name: str) -> None:
     with db.write() as tx:
         tx.run("things.add", name=name, note=None)
         raise KeyError(name)
 
 
-def test_each_kind_answers_as_it_says(db: Database) -> None:
+def test_each_kind_answers_as_it_says(db: SqliteDatabase) -> None:
     with db.write() as tx:
         assert tx.one("things.by_name", name="a") is None
         assert tx.one("things.add_returning", name="a") == {"id": 1, "name": "a"}
@@ -41,12 +42,12 @@ def test_each_kind_answers_as_it_says(db: Database) -> None:
         assert tx.run_many("things.add", []) == 0
 
 
-def test_a_method_of_another_kind_is_a_mistake(db: Database) -> None:
+def test_a_method_of_another_kind_is_a_mistake(db: SqliteDatabase) -> None:
     with db.read() as tx, pytest.raises(AssertionError, match="is :value, not :one"):
         tx.one("things.count")
 
 
-def test_a_transaction_is_of_no_use_after_its_block(db: Database) -> None:
+def test_a_transaction_is_of_no_use_after_its_block(db: SqliteDatabase) -> None:
     with db.write() as tx:
         pass
 
@@ -54,14 +55,14 @@ def test_a_transaction_is_of_no_use_after_its_block(db: Database) -> None:
         tx.value("things.count")
 
 
-def test_a_block_that_raises_leaves_nothing(db: Database) -> None:
+def test_a_block_that_raises_leaves_nothing(db: SqliteDatabase) -> None:
     with pytest.raises(KeyError):
         lose(db, "a")
 
     assert names(db) == []
 
 
-def test_a_nested_write_is_undone_alone(db: Database) -> None:
+def test_a_nested_write_is_undone_alone(db: SqliteDatabase) -> None:
     with db.write() as tx:
         tx.run("things.add", name="outer", note=None)
         with pytest.raises(KeyError):
@@ -71,7 +72,7 @@ def test_a_nested_write_is_undone_alone(db: Database) -> None:
     assert names(db) == ["outer", "kept"]
 
 
-def test_a_nested_write_goes_with_the_outer_one(db: Database) -> None:
+def test_a_nested_write_goes_with_the_outer_one(db: SqliteDatabase) -> None:
     def outer() -> None:
         with db.write():
             add(db, "inner")
@@ -83,14 +84,14 @@ def test_a_nested_write_goes_with_the_outer_one(db: Database) -> None:
     assert names(db) == []
 
 
-def test_a_write_inside_a_read_is_refused(db: Database) -> None:
+def test_a_write_inside_a_read_is_refused(db: SqliteDatabase) -> None:
     with db.read(), pytest.raises(RuntimeError, match="inside a read"), db.write():
         pass
 
     add(db, "a")
 
 
-def test_a_read_inside_a_write_sees_what_was_written(db: Database) -> None:
+def test_a_read_inside_a_write_sees_what_was_written(db: SqliteDatabase) -> None:
     with db.write() as tx:
         tx.run("things.add", name="a", note=None)
 
@@ -98,7 +99,7 @@ def test_a_read_inside_a_write_sees_what_was_written(db: Database) -> None:
 
 
 def test_a_read_keeps_its_view_while_others_write(
-    db: Database, start: Callable[..., Any]
+    db: SqliteDatabase, start: Callable[..., Any]
 ) -> None:
     with db.read() as tx:
         assert tx.value("things.count") == 0
@@ -107,14 +108,14 @@ def test_a_read_keeps_its_view_while_others_write(
         assert tx.value("things.count") == 0
 
 
-def test_a_read_block_cannot_write(db: Database) -> None:
+def test_a_read_block_cannot_write(db: SqliteDatabase) -> None:
     with db.read() as tx, pytest.raises(TicketsError):
         tx.run("things.add", name="a", note=None)
 
     assert names(db) == []
 
 
-def test_a_violated_constraint_says_which(db: Database) -> None:
+def test_a_violated_constraint_says_which(db: SqliteDatabase) -> None:
     add(db, "a")
     seen = {}
     cases: list[tuple[str, str, dict[str, object]]] = [
@@ -148,7 +149,7 @@ def test_a_violated_constraint_says_which(db: Database) -> None:
     ],
 )
 def test_nothing_of_the_driver_comes_out_of_a_block(
-    db: Database, statement: str, params: dict[str, Any], expected: type[Exception]
+    db: SqliteDatabase, statement: str, params: dict[str, Any], expected: type[Exception]
 ) -> None:
     def ask(block: Callable[[], Any]) -> None:
         with block() as tx:
@@ -160,7 +161,7 @@ def test_nothing_of_the_driver_comes_out_of_a_block(
             ask(block)
 
 
-def test_a_full_file_is_storage_full_and_later_writes_go_on(db: Database) -> None:
+def test_a_full_file_is_storage_full_and_later_writes_go_on(db: SqliteDatabase) -> None:
     with db.exclusive() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
@@ -173,7 +174,7 @@ def test_a_full_file_is_storage_full_and_later_writes_go_on(db: Database) -> Non
     assert names(db) == ["small"]
 
 
-def test_a_foreign_lock_is_busy_after_the_patience_given(db: Database) -> None:
+def test_a_foreign_lock_is_busy_after_the_patience_given(db: SqliteDatabase) -> None:
     other = sqlite3.connect(db.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
@@ -188,11 +189,11 @@ def test_a_foreign_lock_is_busy_after_the_patience_given(db: Database) -> None:
 def test_what_is_no_file_is_refused(sql: Path) -> None:
     for path in (":memory:", "", "file:x?mode=memory"):
         with pytest.raises(ValueError, match="must be a path"):
-            Database(path, registry=Registry.load(sql))
+            SqliteDatabase(path, registry=Registry.load(sql))
 
 
 def test_a_file_that_is_no_database_is_an_error_of_the_family(
-    open_database: Callable[..., Database], tmp_path: Path
+    open_database: Callable[..., SqliteDatabase], tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "tickets.db").write_bytes(b"no database" * 1000)
@@ -202,13 +203,13 @@ def test_a_file_that_is_no_database_is_an_error_of_the_family(
         database.ping()
 
 
-def test_a_new_file_is_private_and_its_folders_are_made(db: Database) -> None:
+def test_a_new_file_is_private_and_its_folders_are_made(db: SqliteDatabase) -> None:
     assert Path(db.path).stat().st_mode & 0o777 == 0o600
     assert Path(f"{db.path}-wal").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_database_that_was_never_used_leaves_no_file(
-    open_database: Callable[..., Database],
+    open_database: Callable[..., SqliteDatabase],
 ) -> None:
     database = open_database()
     database.close()
@@ -216,7 +217,7 @@ def test_a_database_that_was_never_used_leaves_no_file(
     assert not Path(database.path).exists()
 
 
-def test_a_closed_database_refuses_and_may_be_closed_again(db: Database) -> None:
+def test_a_closed_database_refuses_and_may_be_closed_again(db: SqliteDatabase) -> None:
     names(db)
     db.close()
     db.close()
@@ -228,7 +229,7 @@ def test_a_closed_database_refuses_and_may_be_closed_again(db: Database) -> None
 
 
 def test_a_thread_takes_over_the_reader_of_a_dead_one(
-    db: Database, start: Callable[..., Any]
+    db: SqliteDatabase, start: Callable[..., Any]
 ) -> None:
     for _ in range(5):
         start(lambda: names(db)).result()
@@ -237,13 +238,13 @@ def test_a_thread_takes_over_the_reader_of_a_dead_one(
 
 
 def test_a_backup_is_consistent_and_has_all_that_was_committed(
-    db: Database, held: Callable[..., Any], tmp_path: Path, sql: Path
+    db: SqliteDatabase, held: Callable[..., Any], tmp_path: Path, sql: Path
 ) -> None:
     add(db, "a")
     with held(db):
         db.backup(tmp_path / "copy.db")
 
-    copy = Database(str(tmp_path / "copy.db"), registry=Registry.load(sql))
+    copy = SqliteDatabase(str(tmp_path / "copy.db"), registry=Registry.load(sql))
     assert names(copy) == ["a"]
     assert copy.integrity_check() == []
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
@@ -251,12 +252,12 @@ def test_a_backup_is_consistent_and_has_all_that_was_committed(
     copy.close()
 
 
-def test_a_backup_onto_itself_is_refused(db: Database) -> None:
+def test_a_backup_onto_itself_is_refused(db: SqliteDatabase) -> None:
     with pytest.raises(ValueError, match="its own backup"):
         db.backup(Path(db.path))
 
 
-def test_a_checkpoint_moves_the_log_and_truncation_empties_it(db: Database) -> None:
+def test_a_checkpoint_moves_the_log_and_truncation_empties_it(db: SqliteDatabase) -> None:
     add(db, "a")
 
     moved = db.checkpoint()
@@ -269,7 +270,7 @@ def test_a_checkpoint_moves_the_log_and_truncation_empties_it(db: Database) -> N
 
 
 def test_a_reader_in_the_way_leaves_a_truncation_incomplete(
-    db: Database, start: Callable[..., Any]
+    db: SqliteDatabase, start: Callable[..., Any]
 ) -> None:
     with db.read() as tx:
         tx.value("things.count")
@@ -278,7 +279,7 @@ def test_a_reader_in_the_way_leaves_a_truncation_incomplete(
         assert not start(lambda: db.checkpoint(truncate=True)).result().complete
 
 
-def test_orphans_are_found_by_the_integrity_check(db: Database) -> None:
+def test_orphans_are_found_by_the_integrity_check(db: SqliteDatabase) -> None:
     with db.exclusive() as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("INSERT INTO parts (thing_id) VALUES (7)")
@@ -287,7 +288,7 @@ def test_orphans_are_found_by_the_integrity_check(db: Database) -> None:
     assert db.integrity_check() == ["row 1 of parts refers to a missing row of things"]
 
 
-def test_every_connection_has_its_pragmas(db: Database) -> None:
+def test_every_connection_has_its_pragmas(db: SqliteDatabase) -> None:
     expected = {"foreign_keys": 1, "wal_autocheckpoint": 0, "temp_store": 2}
     with db.read() as tx, tx.raw() as connection:
         found = {k: connection.execute(f"PRAGMA {k}").fetchone()[0] for k in expected}
@@ -301,7 +302,7 @@ def test_every_connection_has_its_pragmas(db: Database) -> None:
 
 
 def test_closing_leaves_a_block_of_another_thread_alone(
-    db: Database, start: Callable[..., Any]
+    db: SqliteDatabase, start: Callable[..., Any]
 ) -> None:
     inside, leave = threading.Event(), threading.Event()
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from tickets.db.database import Database
+from tickets.db.sqlite_database import SqliteDatabase
 
 PATIENCE_S = 20.0
 
 
-def add(db: Database, name: str) -> None:
+def add(db: SqliteDatabase, name: str) -> None:
     with db.write() as tx:
         tx.run("things.add", name=name, note=None)
 
 
-def count(db: Database) -> int:
+def count(db: SqliteDatabase) -> int:
     with db.read() as tx:
         return int(tx.value("things.count"))
 
@@ -30,7 +30,9 @@ def in_child(fork: ForkContext, work: Callable[[], None]) -> None:
     assert child.exitcode == 0
 
 
-def test_a_forked_process_opens_its_own_connections(db: Database, fork: ForkContext) -> None:
+def test_a_forked_process_opens_its_own_connections(
+    db: SqliteDatabase, fork: ForkContext
+) -> None:
     add(db, "parent")
     count(db)
 
@@ -50,7 +52,7 @@ def test_a_forked_process_opens_its_own_connections(db: Database, fork: ForkCont
 
 
 def test_a_fork_while_another_thread_writes_is_harmless(
-    db: Database, fork: ForkContext, held: Callable[..., Any]
+    db: SqliteDatabase, fork: ForkContext, held: Callable[..., Any]
 ) -> None:
     def work() -> None:
         with pytest.raises(Exception, match="busy"), db.write(patience_ms=10):
@@ -63,7 +65,7 @@ def test_a_fork_while_another_thread_writes_is_harmless(
     assert count(db) == 1
 
 
-def test_a_fork_inside_a_block_cannot_end_the_parents_transaction(db: Database) -> None:
+def test_a_fork_inside_a_block_cannot_end_the_parents_transaction(db: SqliteDatabase) -> None:
     with db.write() as tx:
         tx.run("things.add", name="a", note=None)
         child = os.fork()
@@ -80,7 +82,7 @@ def test_a_fork_inside_a_block_cannot_end_the_parents_transaction(db: Database) 
     assert count(db) == 1
 
 
-def test_leaving_the_block_in_the_child_is_refused(db: Database) -> None:
+def test_leaving_the_block_in_the_child_is_refused(db: SqliteDatabase) -> None:
     parent = os.getpid()
     try:
         with db.write() as tx:

@@ -14,32 +14,33 @@ from typing import Any
 import pytest
 
 from tickets.db import batch as batch_module
-from tickets.db.database import ConstraintViolated, Database
+from tickets.db.database import ConstraintViolated
 from tickets.db.filelock import FileLock
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 from tickets.errors import Busy, StorageFull
 
 PATIENCE_S = 20.0
 
 
-def names(db: Database) -> set[str]:
+def names(db: SqliteDatabase) -> set[str]:
     with db.read() as tx:
         return {row["name"] for row in tx.many("things.names")}
 
 
-def add(db: Database, name: str, patience_ms: int = 20_000) -> None:
+def add(db: SqliteDatabase, name: str, patience_ms: int = 20_000) -> None:
     with db.write(patience_ms) as tx:
         tx.run("things.add", name=name, note=None)
 
 
-def in_line(db: Database) -> int:
+def in_line(db: SqliteDatabase) -> int:
     return len(db._process.gate._line._places)
 
 
 class Crowd:
     """Writers that queue behind a block held open, and so share one batch."""
 
-    def __init__(self, db: Database, start: Callable[..., Any], wait_until: Any) -> None:
+    def __init__(self, db: SqliteDatabase, start: Callable[..., Any], wait_until: Any) -> None:
         self.db = db
         self.start = start
         self.wait_until = wait_until
@@ -55,7 +56,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(
-    db: Database,
+    db: SqliteDatabase,
     start: Callable[..., Any],
     wait_until: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,7 +67,7 @@ def crowd(
 
 
 @pytest.fixture
-def commits(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def commits(db: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry, the number of members, for each COMMIT."""
     gate = db._process.gate
     seen: list[int] = []
@@ -82,7 +83,7 @@ def commits(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_writers_that_queue_share_one_commit(
-    db: Database, crowd: Crowd, held: Callable[..., Any], commits: list[int]
+    db: SqliteDatabase, crowd: Crowd, held: Callable[..., Any], commits: list[int]
 ) -> None:
     with held(db):
         threads = [crowd.join(partial(add, db, f"n{n}")) for n in range(8)]
@@ -94,7 +95,7 @@ def test_writers_that_queue_share_one_commit(
 
 
 def test_a_batch_ends_when_it_is_full(
-    db: Database,
+    db: SqliteDatabase,
     crowd: Crowd,
     held: Callable[..., Any],
     commits: list[int],
@@ -110,7 +111,7 @@ def test_a_batch_ends_when_it_is_full(
 
 
 def test_a_member_that_fails_is_undone_alone(
-    db: Database, crowd: Crowd, held: Callable[..., Any], commits: list[int]
+    db: SqliteDatabase, crowd: Crowd, held: Callable[..., Any], commits: list[int]
 ) -> None:
     def fail() -> None:
         with db.write(20_000) as tx:
@@ -143,7 +144,7 @@ def test_a_member_that_fails_is_undone_alone(
 
 @pytest.mark.parametrize("dying", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_a_member_that_dies_takes_nobody_with_it(
-    db: Database, crowd: Crowd, held: Callable[..., Any], dying: type[BaseException]
+    db: SqliteDatabase, crowd: Crowd, held: Callable[..., Any], dying: type[BaseException]
 ) -> None:
     def die() -> None:
         with db.write(20_000) as tx:
@@ -161,7 +162,7 @@ def test_a_member_that_dies_takes_nobody_with_it(
 
 
 def test_a_first_member_that_fails_leaves_the_gate_open(
-    db: Database, crowd: Crowd, start: Callable[..., Any]
+    db: SqliteDatabase, crowd: Crowd, start: Callable[..., Any]
 ) -> None:
     inside, leave = threading.Event(), threading.Event()
 
@@ -184,7 +185,7 @@ def test_a_first_member_that_fails_leaves_the_gate_open(
 
 
 def test_a_commit_that_fails_fails_every_member(
-    db: Database,
+    db: SqliteDatabase,
     crowd: Crowd,
     held: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -210,7 +211,7 @@ def test_a_commit_that_fails_fails_every_member(
 
 
 def test_nobody_is_answered_before_the_commit(
-    db: Database,
+    db: SqliteDatabase,
     crowd: Crowd,
     held: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -249,7 +250,7 @@ def test_nobody_is_answered_before_the_commit(
 
 
 def test_a_rollback_by_sqlite_fails_the_whole_batch(
-    db: Database, crowd: Crowd, held: Callable[..., Any]
+    db: SqliteDatabase, crowd: Crowd, held: Callable[..., Any]
 ) -> None:
     def lose_it_and_carry_on() -> None:
         with db.write(20_000) as tx:
@@ -276,7 +277,7 @@ def test_a_rollback_by_sqlite_fails_the_whole_batch(
 
 
 def test_a_writer_in_line_gives_up_at_its_own_deadline(
-    db: Database, crowd: Crowd, held: Callable[..., Any], start: Callable[..., Any]
+    db: SqliteDatabase, crowd: Crowd, held: Callable[..., Any], start: Callable[..., Any]
 ) -> None:
     with held(db):
         patient = crowd.join(lambda: add(db, "patient"))
@@ -288,7 +289,7 @@ def test_a_writer_in_line_gives_up_at_its_own_deadline(
 
 
 def test_many_writers_with_little_patience_lose_nothing_and_hang_nobody(
-    db: Database, start: Callable[..., Any]
+    db: SqliteDatabase, start: Callable[..., Any]
 ) -> None:
     def work(worker: int) -> set[str]:
         done = set()
@@ -310,7 +311,7 @@ def test_many_writers_with_little_patience_lose_nothing_and_hang_nobody(
 
 
 def test_exclusive_waits_for_the_batch_and_commits_it(
-    db: Database, crowd: Crowd, held: Callable[..., Any]
+    db: SqliteDatabase, crowd: Crowd, held: Callable[..., Any]
 ) -> None:
     def look() -> int:
         with db.exclusive(20_000) as connection:
@@ -324,7 +325,7 @@ def test_exclusive_waits_for_the_batch_and_commits_it(
 
 
 def test_wake_ups_are_published_after_the_commit_without_those_undone(
-    db: Database, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
+    db: SqliteDatabase, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[tuple[list[str], set[str]]] = []
     monkeypatch.setattr(
@@ -350,7 +351,7 @@ def test_wake_ups_are_published_after_the_commit_without_those_undone(
 
 
 def test_a_publisher_that_fails_does_not_fail_the_write(
-    db: Database, monkeypatch: pytest.MonkeyPatch
+    db: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(topics: list[str]) -> None:
         raise OSError(topics)
@@ -364,7 +365,7 @@ def test_a_publisher_that_fails_does_not_fail_the_write(
     assert names(db) == {"a"}
 
 
-def hold_in_child(db: Database, fork: ForkContext) -> tuple[Any, Any]:
+def hold_in_child(db: SqliteDatabase, fork: ForkContext) -> tuple[Any, Any]:
     """Hold the gate in another process until the event is set."""
     inside, leave = fork.Event(), fork.Event()
 
@@ -381,7 +382,7 @@ def hold_in_child(db: Database, fork: ForkContext) -> tuple[Any, Any]:
 
 
 def test_a_writer_in_another_process_makes_busy_after_a_bounded_wait(
-    db: Database, fork: ForkContext, start: Callable[..., Any]
+    db: SqliteDatabase, fork: ForkContext, start: Callable[..., Any]
 ) -> None:
     child, leave = hold_in_child(db, fork)
     for _ in range(2):  # the second finds the first one's request still open
@@ -399,7 +400,7 @@ def test_a_writer_in_another_process_makes_busy_after_a_bounded_wait(
 
 
 def test_a_lock_that_nobody_wants_any_more_is_given_back(
-    db: Database, fork: ForkContext, wait_until: Any
+    db: SqliteDatabase, fork: ForkContext, wait_until: Any
 ) -> None:
     child, leave = hold_in_child(db, fork)
     with pytest.raises(Busy):
@@ -414,7 +415,7 @@ def test_a_lock_that_nobody_wants_any_more_is_given_back(
 
 
 def test_a_killed_writer_leaves_the_gate_open_and_nothing_behind(
-    db: Database, fork: ForkContext
+    db: SqliteDatabase, fork: ForkContext
 ) -> None:
     child, _ = hold_in_child(db, fork)
     child.kill()
@@ -426,7 +427,7 @@ def test_a_killed_writer_leaves_the_gate_open_and_nothing_behind(
     assert db.integrity_check() == []
 
 
-def test_an_unlinked_lock_file_is_replaced(db: Database) -> None:
+def test_an_unlinked_lock_file_is_replaced(db: SqliteDatabase) -> None:
     add(db, "a")
     Path(f"{db.path}-lock").unlink()
 
@@ -435,7 +436,7 @@ def test_an_unlinked_lock_file_is_replaced(db: Database) -> None:
     assert Path(f"{db.path}-lock").exists()
 
 
-def test_two_locks_of_one_process_exclude_each_other(db: Database) -> None:
+def test_two_locks_of_one_process_exclude_each_other(db: SqliteDatabase) -> None:
     one, two = FileLock(f"{db.path}-x"), FileLock(f"{db.path}-x")
     one.acquire(time.monotonic() + 1)
 
@@ -449,7 +450,9 @@ def test_two_locks_of_one_process_exclude_each_other(db: Database) -> None:
     two.close()
 
 
-def test_processes_and_threads_together_lose_nothing(db: Database, fork: ForkContext) -> None:
+def test_processes_and_threads_together_lose_nothing(
+    db: SqliteDatabase, fork: ForkContext
+) -> None:
     def work(process: int) -> None:
         def write(thread: int) -> None:
             for number in range(25):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tickets.db import log
-from tickets.db.database import Database
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Busy, TicketsError
 
 PATIENCE_S = 20.0
@@ -46,19 +46,19 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
 
 
-def add(db: Database, name: str) -> None:
+def add(db: SqliteDatabase, name: str) -> None:
     with db.write() as tx:
         tx.run("things.add", name=name, note=None)
 
 
-def names(db: Database) -> set[str]:
+def names(db: SqliteDatabase) -> set[str]:
     with db.read() as tx:
         return {row["name"] for row in tx.many("things.names")}
 
 
 def test_a_write_is_answered_after_its_sync_and_holds_up_nobody_else(
-    db: Database,
-    open_database: Callable[..., Database],
+    db: SqliteDatabase,
+    open_database: Callable[..., SqliteDatabase],
     disk: Disk,
     start: Callable[..., Any],
     wait_until: Any,
@@ -85,7 +85,7 @@ def test_a_write_is_answered_after_its_sync_and_holds_up_nobody_else(
 
 
 def test_each_write_is_synced_and_none_where_power_loss_is_accepted(
-    db: Database, open_database: Callable[..., Database], disk: Disk
+    db: SqliteDatabase, open_database: Callable[..., SqliteDatabase], disk: Disk
 ) -> None:
     add(db, "kept")
     assert disk.flushed == 1
@@ -94,7 +94,7 @@ def test_each_write_is_synced_and_none_where_power_loss_is_accepted(
     assert disk.flushed == 1
 
 
-def test_what_is_done_alone_is_synced_too(db: Database, disk: Disk) -> None:
+def test_what_is_done_alone_is_synced_too(db: SqliteDatabase, disk: Disk) -> None:
     with db.exclusive() as connection:
         connection.execute("INSERT INTO things (name) VALUES ('alone')")
         assert disk.flushed == 0
@@ -103,7 +103,7 @@ def test_what_is_done_alone_is_synced_too(db: Database, disk: Disk) -> None:
 
 
 def test_what_a_read_showed_can_be_made_durable_where_nothing_was_written(
-    db: Database, open_database: Callable[..., Database], disk: Disk
+    db: SqliteDatabase, open_database: Callable[..., SqliteDatabase], disk: Disk
 ) -> None:
     add(db, "elsewhere")
     reader = open_database()
@@ -116,7 +116,7 @@ def test_what_a_read_showed_can_be_made_durable_where_nothing_was_written(
 
 
 def test_after_a_failed_sync_the_log_is_written_anew_before_anybody_builds_on_it(
-    db: Database, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    db: SqliteDatabase, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(db, "before")
     disk.fails = True
@@ -143,7 +143,7 @@ def test_after_a_failed_sync_the_log_is_written_anew_before_anybody_builds_on_it
     assert disk.flushed == flushed + 3
 
 
-def test_nothing_is_checkpointed_that_may_have_a_hole(db: Database, disk: Disk) -> None:
+def test_nothing_is_checkpointed_that_may_have_a_hole(db: SqliteDatabase, disk: Disk) -> None:
     disk.fails = True
     with pytest.raises(Busy):
         add(db, "doubtful")
@@ -157,7 +157,10 @@ def test_nothing_is_checkpointed_that_may_have_a_hole(db: Database, disk: Disk) 
 
 
 def test_the_end_of_the_connections_between_commit_and_sync_does_no_harm(
-    db: Database, open_database: Callable[..., Database], disk: Disk, start: Callable[..., Any]
+    db: SqliteDatabase,
+    open_database: Callable[..., SqliteDatabase],
+    disk: Disk,
+    start: Callable[..., Any],
 ) -> None:
     disk.hold()
     writing = start(lambda: add(db, "kept"))

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tickets.db.database import Database
 from tickets.db.migrations import MigrationError, migrate, pending
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import TicketsError
 
 PATIENCE_S = 20.0
 
 
 @pytest.fixture
-def empty(open_database: Callable[..., Database]) -> Database:
+def empty(open_database: Callable[..., SqliteDatabase]) -> SqliteDatabase:
     return open_database(busy_timeout_ms=20_000)
 
 
@@ -26,7 +26,7 @@ def add_file(sql: Path, name: str, text: str) -> Path:
     return path
 
 
-def ledger(db: Database) -> list[tuple[object, ...]]:
+def ledger(db: SqliteDatabase) -> list[tuple[object, ...]]:
     with db.exclusive() as connection:
         return connection.execute(
             "SELECT product, number, name, applied_at_ms FROM schema_migrations"
@@ -34,13 +34,13 @@ def ledger(db: Database) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
-def tables(db: Database) -> set[str]:
+def tables(db: SqliteDatabase) -> set[str]:
     with db.exclusive() as connection:
         rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         return {row[0] for row in rows}
 
 
-def test_each_migration_is_applied_once_and_in_order(empty: Database, sql: Path) -> None:
+def test_each_migration_is_applied_once_and_in_order(empty: SqliteDatabase, sql: Path) -> None:
     assert pending(empty, sql) == ["tracker/0001_initial"]
     assert migrate(empty, sql, 5) == ["tracker/0001_initial"]
     add_file(sql, "0002_more.sqlite.sql", "ALTER TABLE things ADD COLUMN more TEXT;\n")
@@ -53,7 +53,7 @@ def test_each_migration_is_applied_once_and_in_order(empty: Database, sql: Path)
     assert ledger(empty) == [("tracker", 1, "initial", 5), ("tracker", 2, "more", 7)]
 
 
-def test_triggers_stay_whole(empty: Database, sql: Path) -> None:
+def test_triggers_stay_whole(empty: SqliteDatabase, sql: Path) -> None:
     migrate(empty, sql, 1)
 
     with empty.write() as tx:
@@ -63,7 +63,7 @@ def test_triggers_stay_whole(empty: Database, sql: Path) -> None:
     assert row == {"id": 1, "name": "a", "note": "done; really"}
 
 
-def test_each_product_counts_for_itself(empty: Database, sql: Path) -> None:
+def test_each_product_counts_for_itself(empty: SqliteDatabase, sql: Path) -> None:
     (sql / "web" / "migrations").mkdir(parents=True)
     (sql / "web" / "migrations" / "0001_keys.sqlite.sql").write_text(
         "CREATE TABLE keys (id INTEGER PRIMARY KEY) STRICT;"
@@ -72,7 +72,7 @@ def test_each_product_counts_for_itself(empty: Database, sql: Path) -> None:
     assert migrate(empty, sql, 1) == ["tracker/0001_initial", "web/0001_keys"]
 
 
-def test_an_edited_migration_is_refused_by_name(empty: Database, sql: Path) -> None:
+def test_an_edited_migration_is_refused_by_name(empty: SqliteDatabase, sql: Path) -> None:
     migrate(empty, sql, 1)
     path = add_file(sql, "0001_initial.sqlite.sql", "CREATE TABLE other (id INTEGER);\n")
 
@@ -83,7 +83,7 @@ def test_an_edited_migration_is_refused_by_name(empty: Database, sql: Path) -> N
         pending(empty, sql)
 
 
-def test_a_database_newer_than_the_program_is_refused(empty: Database, sql: Path) -> None:
+def test_a_database_newer_than_the_program_is_refused(empty: SqliteDatabase, sql: Path) -> None:
     newest = add_file(sql, "0002_more.sqlite.sql", "ALTER TABLE things ADD COLUMN more TEXT;\n")
     migrate(empty, sql, 1)
     newest.unlink()
@@ -92,7 +92,9 @@ def test_a_database_newer_than_the_program_is_refused(empty: Database, sql: Path
         migrate(empty, sql, 1)
 
 
-def test_a_migration_that_fails_leaves_nothing_of_itself(empty: Database, sql: Path) -> None:
+def test_a_migration_that_fails_leaves_nothing_of_itself(
+    empty: SqliteDatabase, sql: Path
+) -> None:
     path = add_file(
         sql,
         "0002_more.sqlite.sql",
@@ -107,7 +109,9 @@ def test_a_migration_that_fails_leaves_nothing_of_itself(empty: Database, sql: P
     assert len(ledger(empty)) == 1
 
 
-def test_a_table_can_be_rebuilt_without_losing_its_children(empty: Database, sql: Path) -> None:
+def test_a_table_can_be_rebuilt_without_losing_its_children(
+    empty: SqliteDatabase, sql: Path
+) -> None:
     migrate(empty, sql, 1)
     with empty.write() as tx:
         tx.run("things.add", name="a", note=None)
@@ -128,7 +132,7 @@ def test_a_table_can_be_rebuilt_without_losing_its_children(empty: Database, sql
         assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
 
 
-def test_a_migration_that_leaves_orphans_is_undone(empty: Database, sql: Path) -> None:
+def test_a_migration_that_leaves_orphans_is_undone(empty: SqliteDatabase, sql: Path) -> None:
     add_file(sql, "0002_orphan.sqlite.sql", "INSERT INTO parts (thing_id) VALUES (7);\n")
 
     with pytest.raises(MigrationError, match="without their parent"):
@@ -147,7 +151,7 @@ def test_a_migration_that_leaves_orphans_is_undone(empty: Database, sql: Path) -
     ],
 )
 def test_files_that_are_out_of_order_are_refused(
-    empty: Database, sql: Path, name: str, text: str, problem: str
+    empty: SqliteDatabase, sql: Path, name: str, text: str, problem: str
 ) -> None:
     add_file(sql, name, text)
 
@@ -155,7 +159,7 @@ def test_files_that_are_out_of_order_are_refused(
         migrate(empty, sql, 1)
 
 
-def test_a_full_disk_is_told_as_such(empty: Database, sql: Path) -> None:
+def test_a_full_disk_is_told_as_such(empty: SqliteDatabase, sql: Path) -> None:
     migrate(empty, sql, 1)
     add_file(
         sql,
@@ -170,7 +174,7 @@ def test_a_full_disk_is_told_as_such(empty: Database, sql: Path) -> None:
 
 
 def test_processes_that_start_together_migrate_once(
-    empty: Database, sql: Path, fork: ForkContext
+    empty: SqliteDatabase, sql: Path, fork: ForkContext
 ) -> None:
     for number in range(2, 8):
         add_file(sql, f"000{number}_t.sqlite.sql", f"CREATE TABLE t{number} (id INTEGER);\n")
@@ -200,7 +204,7 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE notes (text)")
     other.close()
-    database = Database(str(path), registry=Registry({}))
+    database = SqliteDatabase(str(path), registry=Registry({}))
 
     with pytest.raises(MigrationError, match="another program"):
         migrate(database, sql_root(), 0)
@@ -219,7 +223,7 @@ def test_a_nulltickets_database_is_refused_with_the_command_that_imports_it(
     other.execute("CREATE TABLE pipelines (id)")
     other.execute("CREATE TABLE leases (id)")
     other.close()
-    database = Database(str(path), registry=Registry({}))
+    database = SqliteDatabase(str(path), registry=Registry({}))
 
     with pytest.raises(MigrationError, match="tickets import-nulltickets"):
         migrate(database, sql_root(), 0)

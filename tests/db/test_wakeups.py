@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tickets.db import wakeups as wakeups_module
-from tickets.db.database import Database
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Subscription, Wakeups
 
 PATIENCE_S = 20.0
@@ -155,7 +155,7 @@ def test_the_watcher_runs_only_while_somebody_waits(
 
 
 def test_a_commit_in_another_process_wakes_a_waiter_here(
-    db: Database, wakeups: Wakeups, fork: ForkContext
+    db: SqliteDatabase, wakeups: Wakeups, fork: ForkContext
 ) -> None:
     go = fork.Event()
 
@@ -176,7 +176,7 @@ def test_a_commit_in_another_process_wakes_a_waiter_here(
 
 
 def test_a_forked_process_waits_for_itself(
-    db: Database, wakeups: Wakeups, fork: ForkContext
+    db: SqliteDatabase, wakeups: Wakeups, fork: ForkContext
 ) -> None:
     inherited = wakeups.subscribe(["a"])
     ready = fork.Event()
@@ -199,7 +199,7 @@ def test_a_forked_process_waits_for_itself(
 
 
 def test_a_deleted_file_is_made_again_and_wakes_go_on(
-    wakeups: Wakeups, db: Database, monkeypatch: pytest.MonkeyPatch
+    wakeups: Wakeups, db: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeups_module, "_LOOK_AGAIN_S", 0.0)
     path = Path(f"{db.path}-wake")
@@ -211,7 +211,7 @@ def test_a_deleted_file_is_made_again_and_wakes_go_on(
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_file_has_its_whole_size_on_disk(wakeups: Wakeups, db: Database) -> None:
+def test_the_file_has_its_whole_size_on_disk(wakeups: Wakeups, db: SqliteDatabase) -> None:
     wakeups.publish(["a"])
     path = Path(f"{db.path}-wake")
 

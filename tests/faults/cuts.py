@@ -93,7 +93,7 @@ class Past:
             with recovered(disk.after_cut(chance), self._scratch, chance) as world:
                 assert world.db.integrity_check() == []
                 world.check()
-                commit = self._numbers.get(digest(world.db), -1)
+                commit = self._numbers.get(digest(world.file), -1)
                 assert 0 <= commit <= most, "a state that was not there"
                 world.finish(world.pipeline())
                 world.check()
@@ -116,7 +116,7 @@ class Past:
             played = end
             with recovered(disk.whole(), self._scratch) as world:
                 world.check()
-                self._numbers[digest(world.db)] = number
+                self._numbers[digest(world.file)] = number
                 # An agent waits for each answer, so it has one write in a commit at most.
                 for answers in waiting.values():
                     if answers and number and _is_true(world, answers[0][1]):

@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from tickets.db import sqlite
-from tickets.db.database import Database
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Busy, StorageFull
 
 
@@ -108,7 +108,7 @@ def failing() -> Iterator[Plan]:
         yield plan
 
 
-def writer_of(db: Database) -> sqlite3.Connection:
+def writer_of(db: SqliteDatabase) -> sqlite3.Connection:
     """Return the writing connection, open and outside of any transaction."""
     with db.write():
         pass

@@ -15,12 +15,12 @@ from tests.factories import EPOCH_MS, REVIEW
 from tests.faults.recorder import recording
 from tests.faults.steps import Answered, Recording
 from tests.worlds import World
-from tickets import housekeeping
 from tickets.config import Settings
-from tickets.db import sqlite
-from tickets.db.database import Database, Durability
+from tickets.db import sqlite, sqlite_database
 from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite import Durability
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 from tickets.housekeeping import Housekeeping
 
@@ -63,7 +63,7 @@ class History:
         migrate(self.world.db, sql_root(), EPOCH_MS)
         self.pipeline_id = self.world.pipeline(REVIEW)
         # What was done until here is on the disk, however durable the rest may be.
-        self.world.db.checkpoint(truncate=True)
+        self.world.file.checkpoint(truncate=True)
         self.begun = len(self.steps)
 
     def answer(self, agent: str, sql: str, *values: Any) -> None:
@@ -84,10 +84,12 @@ class History:
         self.housekeeping = Housekeeping(db, self._clock, self.world.do.readiness, settings)
 
 
-def open_database(path: Path, *, durability: Durability = "full") -> Database:
+def open_database(path: Path, *, durability: Durability = "full") -> SqliteDatabase:
     """Open a database as the service does."""
     wakeups = Wakeups(str(path))
-    return Database(str(path), registry=_registry(), durability=durability, wakeups=wakeups)
+    return SqliteDatabase(
+        str(path), registry=_registry(), durability=durability, wakeups=wakeups
+    )
 
 
 @functools.cache
@@ -98,7 +100,7 @@ def _registry() -> Registry:
 @contextmanager
 def history(folder: Path, durability: Durability) -> Iterator[History]:
     """Record a new database; the block does the work."""
-    limit = mock.patch.object(housekeeping, "CHECKPOINT_WAL_BYTES", CHECKPOINT_WAL_BYTES)
+    limit = mock.patch.object(sqlite_database, "CHECKPOINT_WAL_BYTES", CHECKPOINT_WAL_BYTES)
     kept = mock.patch.object(sqlite, "KEPT_LOG_BYTES", CHECKPOINT_WAL_BYTES)
     with limit, kept, recording(folder) as recorded:
         made = History(recorded, durability)

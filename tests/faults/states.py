@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 
-from tickets.db.database import Database
+from tickets.db.sqlite_database import SqliteDatabase
 
 
-def digest(db: Database) -> str:
+def digest(db: SqliteDatabase) -> str:
     """Return a digest of the schema and of every row, those that SQLite keeps among them."""
     with db.read() as tx, tx.raw() as connection:
         return digest_of(connection)

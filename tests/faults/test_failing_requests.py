@@ -16,7 +16,7 @@ from tests.faults.failing import FAILURES, Failure, Plan, failing, writer_of
 from tests.faults.states import digest
 from tests.process.clients import eventually
 from tickets.db import batch
-from tickets.db.database import Database
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Busy, StorageFull
 
 KINDS = pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
@@ -68,7 +68,7 @@ def test_a_request_of_which_a_statement_fails_leaves_neither_work_nor_key(
     plan: Plan,
     client: Client,
     make: Factory,
-    db: Database,
+    db: SqliteDatabase,
 ) -> None:
     send = prepare(client, make)
     before = digest(db)
@@ -93,7 +93,7 @@ def test_a_commit_that_fails_fails_every_request_that_shares_it(
     plan: Plan,
     client: Client,
     make: Factory,
-    db: Database,
+    db: SqliteDatabase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A slow machine must not end the batch early.
@@ -123,7 +123,7 @@ def test_a_commit_that_fails_fails_every_request_that_shares_it(
     assert len(client.get("/tasks", status=200).json["items"]) == CLIENTS
 
 
-def sent_with(send: Send, db: Database, plan: Plan, number: int, failure: Failure) -> Any:
+def sent_with(send: Send, db: SqliteDatabase, plan: Plan, number: int, failure: Failure) -> Any:
     """Send the request with one failing statement; return the answer."""
     writer_of(db)
     plan.at(number, failure)

@@ -16,9 +16,9 @@ from tests.faults.failing import FAILURES, Failure, Plan, failing, writer_of
 from tests.faults.states import digest
 from tests.faults.writes import PREPARED, Place, Work
 from tests.worlds import World
-from tickets.db.database import Database
 from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.tracker import operations
 
 KINDS = pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
@@ -49,7 +49,7 @@ def test_every_operation_that_writes_is_here() -> None:
 def test_an_operation_of_which_a_statement_fails_leaves_nothing_and_can_be_repeated(
     name: str, failure: Failure, at: Place, plan: Plan
 ) -> None:
-    db = at.world.db
+    db = at.world.file
     work = PREPARED[name](at)
     before = digest(db)
 
@@ -68,7 +68,9 @@ def test_an_operation_of_which_a_statement_fails_leaves_nothing_and_can_be_repea
     assert db.integrity_check() == []
 
 
-def outcome(db: Database, plan: Plan, work: Work, number: int, failure: Failure) -> str | None:
+def outcome(
+    db: SqliteDatabase, plan: Plan, work: Work, number: int, failure: Failure
+) -> str | None:
     """Work with one failing statement; return it, None where there are not so many."""
     writer = writer_of(db)
     plan.at(number, failure)
@@ -90,7 +92,7 @@ def outcome(db: Database, plan: Plan, work: Work, number: int, failure: Failure)
 def test_a_begin_that_fails_is_told_at_once_and_later_writes_go_on(
     failure: Failure, at: Place, plan: Plan
 ) -> None:
-    db = at.world.db
+    db = at.world.file
     before = digest(db)
     plan.when(lambda _, sql: sql == BEGIN, replace(failure, lasts=True))
 
@@ -110,7 +112,7 @@ def test_a_first_start_of_which_a_statement_fails_is_made_good_by_the_next(
 ) -> None:
     def started(number: int) -> tuple[str, str | None]:
         """Migrate twice, first with a failing statement; return what came of it."""
-        db = Database(str(tmp_path / f"{number}.db"), registry=registry)
+        db = SqliteDatabase(str(tmp_path / f"{number}.db"), registry=registry)
         with closing(db):
             writer_of(db)
             plan.at(number, failure)

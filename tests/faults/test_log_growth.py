@@ -17,10 +17,10 @@ from tests.faults.steps import Create, Step, Sync, Write
 from tests.process.clients import Client, eventually, tickets
 from tests.worlds import World
 from tickets.config import Settings
-from tickets.db.database import Checkpoint, Database
 from tickets.db.registry import Registry
+from tickets.db.sqlite_database import CHECKPOINT_WAL_BYTES, Checkpoint, SqliteDatabase
 from tickets.errors import Busy
-from tickets.housekeeping import CHECKPOINT_WAL_BYTES, Housekeeping
+from tickets.housekeeping import Housekeeping
 
 PIECE = bytes(1 << 20)
 # Frames, indexes and rows around a piece.
@@ -39,7 +39,7 @@ def write(world: World, pieces: int = 1) -> None:
 
 
 @contextmanager
-def reading(db: Database) -> Iterator[None]:
+def reading(db: SqliteDatabase) -> Iterator[None]:
     """Let another thread hold a view of the database."""
     is_reading, may_go = threading.Event(), threading.Event()
 
@@ -65,8 +65,8 @@ def test_a_log_does_not_outgrow_its_limit_by_more_than_one_period(
     sizes = []
     for _ in range(5 * CHECKPOINT_WAL_BYTES // len(PIECE)):
         write(world)
-        sizes.append(world.db.wal_bytes())
-        keeper.checkpoint()
+        sizes.append(world.file.wal_bytes())
+        keeper.tend()
 
     assert max(sizes) <= CHECKPOINT_WAL_BYTES + PIECE_BYTES
 
@@ -75,18 +75,18 @@ def test_a_log_that_began_anew_is_left_alone_until_it_has_grown_again(
     world: World, keeper: Housekeeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[Checkpoint] = []
-    really_checkpoint = Database.checkpoint
+    really_checkpoint = SqliteDatabase.checkpoint
 
-    def checkpoint(db: Database) -> Checkpoint:
+    def checkpoint(db: SqliteDatabase) -> Checkpoint:
         done.append(really_checkpoint(db))
         return done[-1]
 
-    monkeypatch.setattr(Database, "checkpoint", checkpoint)
+    monkeypatch.setattr(SqliteDatabase, "checkpoint", checkpoint)
     write(world, CHECKPOINT_WAL_BYTES // len(PIECE) + 1)
-    keeper.checkpoint()
+    keeper.tend()
     for _ in range(20):
         world.pipeline()
-        keeper.checkpoint()
+        keeper.tend()
 
     assert len(done) == 1
     assert done[0].complete
@@ -95,16 +95,16 @@ def test_a_log_that_began_anew_is_left_alone_until_it_has_grown_again(
 def test_a_log_that_grew_behind_a_long_reader_shrinks_when_the_reader_has_gone(
     world: World, keeper: Housekeeping
 ) -> None:
-    with reading(world.db):
+    with reading(world.file):
         for _ in range(3 * CHECKPOINT_WAL_BYTES // len(PIECE)):
             write(world)
-            keeper.checkpoint()
-        grown = world.db.wal_bytes()
-    keeper.checkpoint()
+            keeper.tend()
+        grown = world.file.wal_bytes()
+    keeper.tend()
     world.pipeline()
 
     assert grown > 3 * CHECKPOINT_WAL_BYTES
-    assert world.db.wal_bytes() <= CHECKPOINT_WAL_BYTES
+    assert world.file.wal_bytes() <= CHECKPOINT_WAL_BYTES
     assert world.db.integrity_check() == []
 
 
@@ -115,16 +115,16 @@ def test_a_checkpoint_waits_for_the_gate(
     registry: Registry,
 ) -> None:
     write(world, CHECKPOINT_WAL_BYTES // len(PIECE) + 1)
-    hasty = Database(world.db.path, registry=registry, busy_timeout_ms=20)
+    hasty = SqliteDatabase(world.file.path, registry=registry, busy_timeout_ms=20)
     keeper = Housekeeping(hasty, clock, world.do.readiness, settings)
-    before = Path(world.db.path).stat().st_mtime_ns
+    before = Path(world.file.path).stat().st_mtime_ns
 
     with world.db.write(), pytest.raises(Busy):
-        keeper.checkpoint()
+        keeper.tend()
 
-    assert Path(world.db.path).stat().st_mtime_ns == before
-    keeper.checkpoint()
-    assert Path(world.db.path).stat().st_mtime_ns > before
+    assert Path(world.file.path).stat().st_mtime_ns == before
+    keeper.tend()
+    assert Path(world.file.path).stat().st_mtime_ns > before
     hasty.close()
 
 
@@ -134,7 +134,7 @@ def test_only_housekeeping_moves_the_log_into_the_database(tmp_path: Path) -> No
         # By itself SQLite would do it after a thousand pages.
         write(made.world, 8)
         written = made.steps[made.begun :]
-        made.housekeeping.checkpoint()
+        made.housekeeping.tend()
         moved = made.steps[made.begun + len(written) :]
 
     assert changes_of_database(made.steps, written) == 0

@@ -22,9 +22,9 @@ from tests.faults.recorder import can_record
 from tests.faults.workloads import work_alone, work_together
 from tests.worlds import World
 from tickets.db import sqlite
-from tickets.db.database import Durability
 from tickets.db.migrations import migrate
 from tickets.db.registry import sql_root
+from tickets.db.sqlite import Durability
 
 # A long run has other moments each time; the seed of a failed one is in its report.
 IS_DRILL = "TICKETS_DRILL" in os.environ

@@ -197,12 +197,12 @@ def _work_alone(made: History, chance: random.Random, acts: int) -> None:
             case 0:
                 made.restart()
             case 1:
-                made.world.db.checkpoint(truncate=True)
+                made.world.file.checkpoint(truncate=True)
             case 2:
                 _checkpoint_beside_a_reader(made)
             case 3 | 4 | 5:
                 made.housekeeping.advance_readiness()
-        made.housekeeping.checkpoint()
+        made.housekeeping.tend()
 
 
 def work_together(made: History, *, seed: int, agents: int, acts: int) -> None:
@@ -212,7 +212,7 @@ def work_together(made: History, *, seed: int, agents: int, acts: int) -> None:
     def keep_house() -> None:
         while not is_over.wait(0.005):
             made.housekeeping.advance_readiness()
-            made.housekeeping.checkpoint()
+            made.housekeeping.tend()
 
     def work(name: str) -> None:
         agent = Agent(made, name, random.Random(f"{seed} {name}"))
@@ -246,7 +246,7 @@ def _checkpoint_beside_a_reader(made: History) -> None:
         assert is_reading.wait(PATIENCE_S)
         number = len(made.answers)
         Agent(made, f"late {number}", random.Random(number)).act()
-        made.world.db.checkpoint()
+        made.world.file.checkpoint()
     finally:
         may_go.set()
         reader.join()

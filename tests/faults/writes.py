@@ -37,7 +37,7 @@ class Place:
     def __init__(self, world: World, clock: FrozenClock) -> None:
         self.world = world
         self.clock = clock
-        self.folder = Path(world.db.path).parent
+        self.folder = Path(world.file.path).parent
         self.pipeline_id = world.pipeline(REVIEW)
 
     def claimed(self, **fields: Any) -> Claim:
@@ -296,7 +296,7 @@ def imports_import_file(at: Place) -> Work:
 @doing("housekeeping.advance_readiness")
 def housekeeping_advance_readiness(at: Place) -> Work:
     leases_claim(at)
-    settings = Settings(db=Path(at.world.db.path))
+    settings = Settings(db=Path(at.world.file.path))
     keeper = Housekeeping(at.world.db, at.clock, at.world.do.readiness, settings)
     return keeper.advance_readiness
 

@@ -12,9 +12,9 @@ from tests.conftest import Client, FrozenClock
 from tests.factories import Factory, bearer, refused
 from tickets.app import Application
 from tickets.config import Settings
-from tickets.db.database import Database
 from tickets.db.gate import Gate
 from tickets.db.registry import Registry
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 
 PATIENCE_S = 30.0  # far beyond anything that works
@@ -22,10 +22,10 @@ PATIENCE_S = 30.0  # far beyond anything that works
 
 @pytest.fixture
 def impatient(
-    db: Database, registry: Registry, settings: Settings, clock: FrozenClock
+    db: SqliteDatabase, registry: Registry, settings: Settings, clock: FrozenClock
 ) -> Iterator[Client]:
     """Return a client of a server that waits 20 ms for the database."""
-    database = Database(
+    database = SqliteDatabase(
         db.path, registry=registry, wakeups=Wakeups(db.path), busy_timeout_ms=20
     )
     yield Client(Application(database, settings, clock))
@@ -34,7 +34,7 @@ def impatient(
 
 # D-34: a bounded wait, then an answer that says when to come back
 def test_a_held_database_is_answered_503_and_reads_go_on(
-    db: Database, impatient: Client, make: Factory
+    db: SqliteDatabase, impatient: Client, make: Factory
 ) -> None:
     task_id = make.task()
     impatient.get(f"/tasks/{task_id}", status=200)
@@ -51,7 +51,7 @@ def test_a_held_database_is_answered_503_and_reads_go_on(
 # D-34: a heartbeat is tried harder, since a lost one kills a working agent
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}], ids=["plain", "keyed"])
 def test_a_heartbeat_waits_on_where_other_writes_give_up(
-    db: Database,
+    db: SqliteDatabase,
     impatient: Client,
     make: Factory,
     monkeypatch: pytest.MonkeyPatch,

@@ -12,8 +12,8 @@ from tests.conftest import Client, FrozenClock
 from tests.factories import EPOCH_MS, Factory
 from tests.worlds import World
 from tickets import __version__
-from tickets.db.database import Database
 from tickets.db.registry import Registry
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Busy
 
 
@@ -110,7 +110,7 @@ def test_a_heartbeat_that_came_too_late_is_a_410_of_its_route(
 
 class TestOnlyWhatCommits:
     def test_a_write_that_is_undone_counts_nothing(
-        self, scrape: Scrape, world: World, db: Database
+        self, scrape: Scrape, world: World, db: SqliteDatabase
     ) -> None:
         pipeline_id = world.pipeline()
 
@@ -122,7 +122,7 @@ class TestOnlyWhatCommits:
         assert scrape.facts("pipeline.created") == 1
 
     def test_a_savepoint_that_is_undone_counts_nothing_and_the_rest_does(
-        self, scrape: Scrape, world: World, db: Database
+        self, scrape: Scrape, world: World, db: SqliteDatabase
     ) -> None:
         pipeline_id = world.pipeline()
 
@@ -152,10 +152,10 @@ class TestWrites:
         assert scrape['tickets_write_seconds_count{phase="commit"}'] == 1
 
     def test_a_wait_in_vain_is_a_wait_and_nothing_else(
-        self, scrape: Scrape, make: Factory, db: Database, registry: Registry
+        self, scrape: Scrape, make: Factory, db: SqliteDatabase, registry: Registry
     ) -> None:
         make.pipeline()
-        holder = Database(db.path, registry=registry)
+        holder = SqliteDatabase(db.path, registry=registry)
 
         with holder.exclusive(), pytest.raises(Busy), db.write(patience_ms=20):
             pass
@@ -189,7 +189,7 @@ def test_the_age_of_the_oldest_task_and_leases_that_are_overdue(
 
 
 def test_the_database_the_disk_and_the_build_are_shown(
-    scrape: Scrape, db: Database, client: Client, make: Factory
+    scrape: Scrape, db: SqliteDatabase, client: Client, make: Factory
 ) -> None:
     make.pipeline()
 

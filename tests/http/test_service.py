@@ -13,8 +13,8 @@ from tests.factories import REVIEW, Factory, refused
 from tickets import __version__
 from tickets.app import Application
 from tickets.config import Settings
-from tickets.db.database import Database
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 
 
@@ -52,7 +52,7 @@ def test_a_migrated_database_is_ready(client: Client) -> None:
 
 def test_a_database_without_its_migrations_is_not_ready(tmp_path: Path) -> None:
     path = tmp_path / "empty.db"
-    database = Database(
+    database = SqliteDatabase(
         str(path), registry=Registry.load(sql_root()), wakeups=Wakeups(str(path))
     )
     client = Client(Application(database, Settings(db=path), FrozenClock()))

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Client, FrozenClock
 from tests.factories import EPOCH_MS, NEVER_MS, REVIEW, SIMPLE, Factory, bearer, refused
 from tests.nulltickets import NEW_TASK_BODY, OTHER_TOKEN, TOKEN, OldDatabase, filled
-from tickets.db.database import Database
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Invalid
 from tickets.tracker.operations.imports import ImportOperations
 
@@ -22,7 +22,7 @@ ERAS = pytest.mark.parametrize("era", ["gates", "store"])
 class Importer:
     """Imports into the database under test and keeps what it was told."""
 
-    def __init__(self, db: Database, clock: FrozenClock) -> None:
+    def __init__(self, db: SqliteDatabase, clock: FrozenClock) -> None:
         self._operations = ImportOperations(db, clock)
         self.told: list[str] = []
 
@@ -32,11 +32,11 @@ class Importer:
 
 
 @pytest.fixture
-def importer(db: Database, clock: FrozenClock) -> Importer:
+def importer(db: SqliteDatabase, clock: FrozenClock) -> Importer:
     return Importer(db, clock)
 
 
-def dump(db: Database) -> list[str]:
+def dump(db: SqliteDatabase) -> list[str]:
     with closing(sqlite3.connect(db.path)) as connection:
         return list(connection.iterdump())
 
@@ -205,7 +205,7 @@ def test_a_live_lease_goes_on_with_its_token(
 def test_the_ttl_of_a_lease_is_how_far_it_last_reached(
     tmp_path: Path,
     importer: Importer,
-    db: Database,
+    db: SqliteDatabase,
     heartbeat_ms: int,
     expires_ms: int,
     ttl_ms: int,
@@ -245,7 +245,7 @@ def test_a_lease_that_ran_out_meanwhile_is_swept_as_any_other(
 
 # D-43
 def test_only_what_the_service_wrote_counts_as_its_own(
-    tmp_path: Path, importer: Importer, db: Database
+    tmp_path: Path, importer: Importer, db: SqliteDatabase
 ) -> None:
     importer(filled(tmp_path / "old.db", era="store"))
 
@@ -338,7 +338,7 @@ def test_edges_assignments_artifacts_and_spans_can_be_read(
 
 # D-37
 def test_answers_are_repeated_but_no_token_comes_in(
-    tmp_path: Path, importer: Importer, client: Client, db: Database
+    tmp_path: Path, importer: Importer, client: Client, db: SqliteDatabase
 ) -> None:
     importer(filled(tmp_path / "old.db", era="store"))
 
@@ -359,7 +359,7 @@ def test_answers_are_repeated_but_no_token_comes_in(
 
 @ERAS
 def test_a_second_import_changes_nothing(
-    tmp_path: Path, importer: Importer, db: Database, clock: FrozenClock, era: str
+    tmp_path: Path, importer: Importer, db: SqliteDatabase, clock: FrozenClock, era: str
 ) -> None:
     old = filled(tmp_path / "old.db", era=era)
     before = old.digest()
@@ -378,7 +378,7 @@ def test_a_second_import_changes_nothing(
 
 
 def test_an_import_never_overwrites_what_was_done_here(
-    tmp_path: Path, importer: Importer, client: Client, make: Factory, db: Database
+    tmp_path: Path, importer: Importer, client: Client, make: Factory, db: SqliteDatabase
 ) -> None:
     old = filled(tmp_path / "old.db", era="store")
     importer(old)
@@ -431,7 +431,7 @@ def test_what_is_new_in_the_file_comes_in_with_a_later_import(
 
 
 def test_taken_ids_are_replaced_in_order(
-    tmp_path: Path, importer: Importer, client: Client, make: Factory, db: Database
+    tmp_path: Path, importer: Importer, client: Client, make: Factory, db: SqliteDatabase
 ) -> None:
     make.task()
     own = [make.event(make.claim()) for _ in range(1)]
@@ -776,7 +776,7 @@ def test_a_file_in_wal_mode_at_rest_gets_nothing_beside_it(
 
 @pytest.mark.parametrize("kind", ["text", "empty", "other", "ours", "directory", "cut"])
 def test_what_is_no_nulltickets_database_is_refused_and_nothing_written(
-    tmp_path: Path, importer: Importer, db: Database, kind: str
+    tmp_path: Path, importer: Importer, db: SqliteDatabase, kind: str
 ) -> None:
     path = tmp_path / "old.db"
     if kind == "text":
@@ -802,7 +802,7 @@ def test_what_is_no_nulltickets_database_is_refused_and_nothing_written(
 
 
 def test_a_damaged_file_brings_in_nothing_at_all(
-    tmp_path: Path, importer: Importer, db: Database
+    tmp_path: Path, importer: Importer, db: SqliteDatabase
 ) -> None:
     old = filled(tmp_path / "old.db", era="store")
     with closing(sqlite3.connect(old.path)) as connection:

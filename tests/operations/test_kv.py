@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import FrozenClock
+from tests.worlds import looked_up
 from tickets.db.database import Database
 from tickets.errors import (
     Invalid,
@@ -62,9 +63,8 @@ def changes(db: Database) -> list[tuple[str, dict[str, Any]]]:
 
 
 def index_rows(db: Database) -> list[Any]:
-    with db.read() as tx, tx.raw() as connection:
-        sql = "SELECT rowid, namespace, key, content FROM kv_search ORDER BY rowid"
-        return connection.execute(sql).fetchall()
+    sql = "SELECT rowid, namespace, key, content FROM kv_search ORDER BY rowid"
+    return looked_up(db, sql)
 
 
 class TestEntries:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import FrozenClock
+from tests.worlds import looked_up
 from tickets.db.database import Database
+from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import InvalidFilter, InvalidQuery
 from tickets.tracker.domain.documents import SearchQuery
 from tickets.tracker.operations import kv as module
@@ -22,9 +24,8 @@ def found(kv: KvOperations, q: str, **query: Any) -> list[str]:
 
 
 def index_rows(db: Database) -> list[Any]:
-    with db.read() as tx, tx.raw() as connection:
-        sql = "SELECT rowid, namespace, key, content FROM kv_search ORDER BY rowid"
-        return connection.execute(sql).fetchall()
+    sql = "SELECT rowid, namespace, key, content FROM kv_search ORDER BY rowid"
+    return looked_up(db, sql)
 
 
 class TestSearch:
@@ -180,7 +181,7 @@ class TestRebuild:
         assert kv.rebuild_search() == count
         assert len(found(kv, "word")) == count
 
-    def test_the_index_survives_vacuum(self, kv: KvOperations, db: Database) -> None:
+    def test_the_index_survives_vacuum(self, kv: KvOperations, db: SqliteDatabase) -> None:
         for number in range(5):
             kv.put("n", f"k{number}", f"word{number}")
         kv.delete("n", "k0")

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 
 from tests.conftest import Client, FrozenClock
 from tests.factories import EPOCH_MS, Factory, bearer, refused
+from tests.worlds import looked_up
 from tickets.db.database import Database
 from tickets.tracker.operations import retention as retention_module
 from tickets.tracker.operations.retention import RetentionOperations
@@ -27,8 +25,7 @@ def step_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def count(db: Database, table: str) -> int:
-    with closing(sqlite3.connect(db.path)) as connection:
-        return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+    return int(looked_up(db, f"SELECT COUNT(*) FROM {table}")[0][0])
 
 
 def test_an_ended_task_goes_with_all_that_belongs_to_it(

@@ -7,6 +7,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.conftest import FrozenClock
+from tests.worlds import looked_up
 from tickets.db.database import Database
 from tickets.errors import Invalid, InvalidCursor, PayloadTooLarge
 from tickets.tracker.domain.documents import TraceQuery
@@ -57,12 +58,11 @@ def ids(traces: TraceOperations, **query: Any) -> list[str]:
 
 
 def batches(db: Database) -> list[Any]:
-    with db.read() as tx, tx.raw() as connection:
-        sql = (
-            "SELECT id, received_at_ms, content_type, payload_json, payload_blob, parsed_spans"
-            " FROM otlp_batches ORDER BY id"
-        )
-        return connection.execute(sql).fetchall()
+    return looked_up(
+        db,
+        "SELECT id, received_at_ms, content_type, payload_json, payload_blob, parsed_spans"
+        " FROM otlp_batches ORDER BY id",
+    )
 
 
 # D-15

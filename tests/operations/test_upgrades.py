@@ -10,9 +10,9 @@ import pytest
 
 from tests.conftest import FrozenClock
 from tests.worlds import World
-from tickets.db.database import Database
 from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
 
 # One task of each kind that is counted, as the first schema holds them.
 FIRST_SCHEMA_ROWS = """
@@ -46,14 +46,14 @@ VALUES ('l', 'r3', 'leased', 'a', 'coder', zeroblob(32), 1, 1, 9000000000000, 'a
 
 
 @pytest.fixture
-def first(tmp_path: Path) -> Iterator[Database]:
+def first(tmp_path: Path) -> Iterator[SqliteDatabase]:
     """A database as the first schema left it."""
     old_sql = tmp_path / "sql"
     shutil.copytree(sql_root(), old_sql)
     for migration in (old_sql / "tracker" / "migrations").glob("*.sql"):
         if not migration.name.startswith("0001_"):
             migration.unlink()
-    db = Database(str(tmp_path / "t.db"), registry=Registry.load(sql_root()))
+    db = SqliteDatabase(str(tmp_path / "t.db"), registry=Registry.load(sql_root()))
     migrate(db, old_sql, 1)
     with db.exclusive() as connection:
         connection.executescript(FIRST_SCHEMA_ROWS)
@@ -61,7 +61,7 @@ def first(tmp_path: Path) -> Iterator[Database]:
     db.close()
 
 
-def test_tasks_that_were_there_are_counted(first: Database, clock: FrozenClock) -> None:
+def test_tasks_that_were_there_are_counted(first: SqliteDatabase, clock: FrozenClock) -> None:
     migrate(first, sql_root(), 2)
 
     world = World(first, clock)

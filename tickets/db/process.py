@@ -7,7 +7,7 @@ import threading
 
 from tickets.db import sqlite
 from tickets.db.gate import Gate
-from tickets.db.transaction import Transaction
+from tickets.db.sqlite_transaction import SqliteTransaction
 
 # What must not be closed: a forked process that closed its parent's connections would
 # checkpoint, or delete, a log in use, and so would one that closed them outside the gate.
@@ -28,7 +28,7 @@ class Here(threading.local):
     """What belongs to the current thread."""
 
     reader: Reader | None = None
-    transaction: Transaction | None = None
+    transaction: SqliteTransaction | None = None
 
 
 class Process:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+from tickets.db.errors import ConstraintViolated, StatementFailed
 from tickets.errors import Busy, Invalid, PayloadTooLarge, StorageFull, TicketsError
 
 Durability = Literal["full", "normal"]
@@ -60,24 +61,6 @@ _MEANINGS: dict[int, tuple[type[TicketsError], str | None]] = {
     sqlite3.SQLITE_CORRUPT: (TicketsError, _DAMAGED),
     sqlite3.SQLITE_NOTADB: (TicketsError, _DAMAGED),
 }
-
-
-class ConstraintViolated(Exception):
-    """A constraint of the schema refused a row.
-
-    ``kind`` is ``unique``, ``check``, ``not null``, ``foreign key`` or ``datatype``;
-    ``constraint`` is what SQLite names: columns (``pipelines.name``), a constraint or an
-    index, and empty for a foreign key.
-    """
-
-    def __init__(self, text: str, kind: str = "", constraint: str = "") -> None:
-        self.kind = kind
-        self.constraint = constraint
-        super().__init__(text)
-
-
-class StatementFailed(TicketsError):
-    """A statement and the schema do not fit each other: a mistake of ours."""
 
 
 def check_path(path: str) -> None:

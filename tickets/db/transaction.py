@@ -1,77 +1,71 @@
-"""What a read or write block is given: named statements on one connection."""
+"""What a read or write block is given: named statements, and what goes with their commit."""
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tickets.db import sqlite
-from tickets.db.batch import Batch
 from tickets.db.registry import Registry, Statement
 
 Row = dict[str, Any]
 
 
-class Transaction:
-    """One open transaction; it lives as long as the block that it was made for.
+class Transaction(ABC):
+    """One open transaction; it lives as long as the block that it was made for."""
 
-    All rows are fetched at once: SQLite refuses to commit while a ``RETURNING`` statement
-    has rows left.
-    """
-
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        registry: Registry,
-        path: str,
-        batch: Batch | None = None,
-    ) -> None:
-        self._connection = connection
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._path = path
-        self._batch = batch
         self._depth = 0
         self._open = True
         self.topics: list[str] = []
         self.counts: list[tuple[tuple[str, ...], int]] = []
 
     @property
+    @abstractmethod
     def writable(self) -> bool:
         """Whether this is a write block's transaction."""
-        return self._batch is not None
 
+    @abstractmethod
     def one(self, name: str, /, **params: object) -> Row | None:
         """Return the first row, or None."""
-        rows = self._rows(self._statement(name, "one"), params)
-        return rows[0] if rows else None
 
+    @abstractmethod
     def many(self, name: str, /, **params: object) -> list[Row]:
         """Return every row."""
-        return self._rows(self._statement(name, "many"), params)
 
+    @abstractmethod
     def value(self, name: str, /, **params: object) -> Any:
         """Return the first column of the first row, or None."""
-        _, rows = self._execute(self._statement(name, "value"), params)
-        return rows[0][0] if rows else None
 
+    @abstractmethod
     def run(self, name: str, /, **params: object) -> int:
         """Return the number of rows written."""
-        cursor, _ = self._execute(self._statement(name, "run"), params)
-        if cursor.rowcount >= 0:
-            return cursor.rowcount
-        # The driver counts only for statements that begin with INSERT, UPDATE, DELETE or
-        # REPLACE; one that begins with WITH is counted by SQLite.
-        return int(self._connection.execute("SELECT changes()").fetchone()[0])
 
+    @abstractmethod
     def run_many(self, name: str, /, params: Iterable[Mapping[str, object]]) -> int:
         """Run a statement once for each set of parameters; return the rows written."""
-        statement = self._statement(name, "run")
-        with self.raw(name) as connection:
-            cursor = connection.executemany(statement.sql, params)
-        assert cursor.rowcount >= 0, f"{name} does not begin with INSERT, UPDATE or DELETE"
-        return cursor.rowcount
+
+    @abstractmethod
+    def hold(self, name: str, /, **params: object) -> None:
+        """Let nobody else change what the statement locks, until this transaction ends.
+
+        What is read afterwards is as the last holder left it. Nothing to do where there is
+        one writer at a time, and in a read block.
+        """
+
+    @abstractmethod
+    def raw(self, doing: str = "") -> Any:
+        """Give the rest of this package the driver's connection, as a context manager."""
+
+    @abstractmethod
+    def _control(self, sql: str) -> None:
+        """Run a statement of ours about the transaction itself."""
+
+    @abstractmethod
+    def _can_undo(self) -> bool:
+        """Tell whether there is still a transaction with a savepoint to go back to."""
 
     def wake(self, topic: str) -> None:
         """Wake whoever waits for ``topic`` once this is committed, once for each call."""
@@ -94,7 +88,7 @@ class Transaction:
         except BaseException:
             del self.topics[topics:]
             del self.counts[counts:]
-            if self._connection.in_transaction:
+            if self._can_undo():
                 self._control(f"ROLLBACK TO {name}")
                 self._control(f"RELEASE {name}")
             raise
@@ -102,15 +96,6 @@ class Transaction:
             self._control(f"RELEASE {name}")
         finally:
             self._depth -= 1
-
-    @contextmanager
-    def raw(self, doing: str = "") -> Iterator[sqlite3.Connection]:
-        """Give the rest of this package the connection; driver errors are translated."""
-        self._check()
-        try:
-            yield self._connection
-        except sqlite.DRIVER_ERRORS as error:
-            raise self._failed(error, doing) from error
 
     def end(self) -> None:
         """Refuse whatever comes later."""
@@ -120,36 +105,3 @@ class Transaction:
         statement = self._registry[name]
         assert statement.kind == kind, f"{name} is :{statement.kind}, not :{kind}"
         return statement
-
-    def _rows(self, statement: Statement, params: Mapping[str, object]) -> list[Row]:
-        cursor, rows = self._execute(statement, params)
-        if not rows:
-            return []
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-    def _execute(
-        self, statement: Statement, params: Mapping[str, object]
-    ) -> tuple[sqlite3.Cursor, list[Any]]:
-        self._check()
-        try:
-            cursor = self._connection.execute(statement.sql, params)
-            return cursor, cursor.fetchall()
-        except sqlite.DRIVER_ERRORS as error:
-            raise self._failed(error, statement.name) from error
-
-    def _control(self, sql: str) -> None:
-        with self.raw(sql) as connection:
-            connection.execute(sql)
-
-    def _check(self) -> None:
-        assert self._open, "the block of this transaction has ended"
-        if self._batch is not None and self._batch.broken is not None:
-            # SQLite rolled everything back: a statement would run, and stay, by itself.
-            raise self._batch.broken
-
-    def _failed(self, error: Exception, doing: str) -> Exception:
-        translated = sqlite.translate(error, self._path, doing)
-        if self._batch is not None and not self._connection.in_transaction:
-            self._batch.broken = translated
-        return translated

@@ -40,18 +40,15 @@ COUNTED = (
 
 
 def tracker_readings(db: Database, queue: QueueOperations) -> Iterable[Metric]:
-    """Return the state of each role's queue, and of the database as a file."""
+    """Return the state of each role's queue, and of the database."""
     yield from _queue_readings(queue.statistics(QueueQuery()).roles)
-    for name, text, value in (
-        ("tickets_wal_bytes", "Size of the write-ahead log.", db.wal_bytes()),
-        ("tickets_database_bytes", "Size of the database without its log.", db.file_bytes()),
-        ("tickets_disk_free_bytes", "Space left beside the database.", db.free_bytes()),
-    ):
+    for name, text, value in db.readings():
         yield GaugeMetricFamily(name, text, value=value)
+    engine = db.engine
     build = GaugeMetricFamily(
-        "tickets_build_info", "What runs, as labels.", labels=["version", "sqlite", "python"]
+        "tickets_build_info", "What runs, as labels.", labels=["version", engine.name, "python"]
     )
-    build.add_metric([__version__, db.sqlite_version, platform.python_version()], 1)
+    build.add_metric([__version__, engine.version, platform.python_version()], 1)
     yield build
 
 

@@ -24,6 +24,7 @@ class HealthOperations:
     def health(self) -> Health:
         """Return counts of tasks by stage name and of live leases."""
         with self._db.read() as tx:
+            engine = self._db.engine
             return Health(
                 status="ok",
                 version=__version__,
@@ -32,7 +33,7 @@ class HealthOperations:
                     for row in tx.many("tasks.count_by_stage")
                 ],
                 active_leases=tx.value("leases.count_live", now_ms=self._clock.now_ms()),
-                sqlite_version=self._db.sqlite_version,
+                **{f"{engine.name}_version": engine.version},
             )
 
     def ready(self) -> Ready:
