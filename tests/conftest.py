@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +10,42 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from webtest import TestApp, TestRequest
 
+from tests import databases
 from tests.factories import EPOCH_MS, Factory
 from tests.worlds import World
 from tickets.app import Application
 from tickets.config import Settings
-from tickets.db.migrations import migrate
-from tickets.db.registry import Registry, sql_root
-from tickets.db.sqlite_database import SqliteDatabase
-from tickets.db.wakeups import Wakeups
+from tickets.db.database import Database
+from tickets.db.registry import Registry
 
 API_TOKEN = "the-api-token"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=(databases.SQLITE, databases.POSTGRES),
+        default=databases.SQLITE,
+        help="the kind of database that tests get which can do with any",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    databases.Kind.chosen = config.getoption("--database")
+
+
+def pytest_unconfigure() -> None:
+    databases.stop_server()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about the other kind of database."""
+    other = {databases.SQLITE: "postgres", databases.POSTGRES: "sqlite"}
+    foreign = other[config.getoption("--database")]
+    left_out = [item for item in items if item.get_closest_marker(foreign) is not None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 class FrozenClock:
@@ -70,26 +95,13 @@ def clock() -> FrozenClock:
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    return Registry.load(sql_root(), "sqlite")
-
-
-@pytest.fixture(scope="session")
-def migrated(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an empty database, which every test gets a copy of."""
-    path = tmp_path_factory.mktemp("migrated") / "tickets.db"
-    database = SqliteDatabase(str(path), registry=registry)
-    migrate(database, sql_root(), EPOCH_MS)
-    database.close()
-    return path
+    return databases.registry(databases.Kind.chosen)
 
 
 @pytest.fixture
-def db(tmp_path: Path, migrated: Path, registry: Registry) -> Iterator[SqliteDatabase]:
-    path = tmp_path / "tickets.db"
-    shutil.copyfile(migrated, path)
-    database = SqliteDatabase(str(path), registry=registry, wakeups=Wakeups(str(path)))
-    yield database
-    database.close()
+def db(tmp_path: Path) -> Iterator[Database]:
+    with databases.fresh_database(tmp_path) as database:
+        yield database
 
 
 @pytest.fixture
@@ -98,7 +110,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def app(db: SqliteDatabase, settings: Settings, clock: FrozenClock) -> Application:
+def app(db: Database, settings: Settings, clock: FrozenClock) -> Application:
     return Application(db, settings, clock, random_unit=lambda: 0.5)
 
 
@@ -113,7 +125,7 @@ def make(client: Client) -> Factory:
 
 
 @pytest.fixture
-def serve(db: SqliteDatabase, settings: Settings, clock: FrozenClock) -> Callable[..., Client]:
+def serve(db: Database, settings: Settings, clock: FrozenClock) -> Callable[..., Client]:
     """Return a function that serves the same database with other settings."""
 
     def with_settings(**changed: Any) -> Client:
@@ -130,5 +142,5 @@ def secured(serve: Callable[..., Client]) -> Client:
 
 
 @pytest.fixture
-def world(db: SqliteDatabase, clock: FrozenClock) -> World:
+def world(db: Database, clock: FrozenClock) -> World:
     return World(db, clock)

@@ -34,7 +34,7 @@ from tickets.tracker.operations import rows
 from tickets.tracker.routes import Operations, build_operations
 
 # The statements without what a database does in its own way; SQLite understands them all.
-PORTABLE = Registry.load(sql_root(), "postgres")
+PORTABLE = Registry.load(sql_root(), None)
 
 # What every statement promises between transactions: each query finds who breaks it.
 INVARIANTS = {

@@ -10,7 +10,7 @@ from typing import Any
 import falcon
 
 from tickets.clock import Clock, SystemClock
-from tickets.config import Settings
+from tickets.config import ConfigError, DatabaseUrl, Settings
 from tickets.db.database import Database
 from tickets.db.migrations import pending
 from tickets.db.registry import Registry, sql_root
@@ -35,6 +35,8 @@ from tickets.web.waiting import Waiting
 
 # Lines for single requests are of this level; a higher --log-level silences them.
 REQUEST_LOG_LEVELS = frozenset({"debug", "info"})
+# Statements that a database with many writers has run now and then.
+UPKEEP = ("tasks.fold_counts",)
 
 
 class Application:
@@ -106,6 +108,8 @@ class Application:
 
 def open_database(settings: Settings) -> Database:
     """Return the database of these settings; nothing is opened before first use."""
+    if isinstance(settings.db, DatabaseUrl):
+        return _open_server(settings.db, settings)
     path = str(settings.db)
     return SqliteDatabase(
         path,
@@ -114,6 +118,25 @@ def open_database(settings: Settings) -> Database:
         busy_timeout_ms=settings.busy_timeout_ms,
         wakeups=Wakeups(path),
     )
+
+
+def _open_server(url: DatabaseUrl, settings: Settings) -> Database:
+    try:
+        from tickets.db.postgres_database import PostgresDatabase
+    except ImportError as error:
+        raise ConfigError(
+            "PostgreSQL needs a driver: pip install 'tickets-tracker[postgres]'"
+        ) from error
+    try:
+        return PostgresDatabase(
+            url,
+            registry=Registry.load(sql_root(), "postgres"),
+            durable=settings.durability == "full",
+            busy_timeout_ms=settings.busy_timeout_ms,
+            upkeep=UPKEEP,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{url.shown}: {error}") from error
 
 
 def create_app(db: Database, settings: Settings, clock: Clock) -> Application:

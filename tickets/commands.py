@@ -34,20 +34,20 @@ def print_openapi() -> int:
 
 def migrate_database(settings: Settings) -> int:
     """Create the database where it is missing, apply what is pending, and say what was done."""
-    prepare_directory(settings.db)
-    if not settings.db.exists():
-        _say(f"{settings.db} is new")
+    prepare_place(settings)
+    if isinstance(settings.db, Path) and not settings.db.exists():
+        _say(f"{settings.shown_db} is new")
     with closing(_open(settings)) as db:
         applied = apply_migrations(db)
     for name in applied:
         _say(f"applied {name}")
-    _say(f"{settings.db} is up to date")
+    _say(f"{settings.shown_db} is up to date")
     return 0
 
 
 def check_database(settings: Settings) -> int:
     """Print what the integrity check finds and what is pending; 1 where it cannot be used."""
-    _require(settings.db)
+    _require_database(settings)
     from tickets.db.migrations import MigrationError, pending
     from tickets.db.registry import sql_root
 
@@ -60,7 +60,7 @@ def check_database(settings: Settings) -> int:
         except MigrationError as error:
             schema, is_ours = f"not for this program: {error}", False
         engine, remarks = db.engine, db.remarks()
-    _say(f"database   {settings.db}")
+    _say(f"database   {settings.shown_db}")
     _say(f"{engine.name:<10} {engine.version}")
     for remark in remarks:
         _say(f"           {remark}")
@@ -73,14 +73,14 @@ def check_database(settings: Settings) -> int:
 
 def backup_database(settings: Settings, file: Path) -> int:
     """Copy the database, which may be in use, to ``file``, which must not exist yet."""
-    _require(settings.db)
+    _require_database(settings)
     if file.exists():
         raise ConfigError(f"{file} exists; a backup never overwrites")
     if not file.parent.is_dir():
         raise ConfigError(f"the folder {file.parent} for the backup does not exist")
     with closing(_open(settings)) as db:
         db.backup(file)
-    _say(f"{settings.db} copied to {file}")
+    _say(f"{settings.shown_db} copied to {file}")
     return 0
 
 
@@ -88,7 +88,7 @@ def prune_database(settings: Settings, *, older_than_ms: int) -> int:
     """Delete rows that nobody needs any more and print how many of each kind."""
     from tickets.app import prune
 
-    _require(settings.db)
+    _require_database(settings)
     with closing(_open(settings)) as db:
         apply_migrations(db)
         _say_counts("deleted", prune(db, settings, older_than_ms))
@@ -99,7 +99,7 @@ def rebuild_search_index(settings: Settings) -> int:
     """Index the store anew, while the database may be in use, and say how much there was."""
     from tickets.app import rebuild_search
 
-    _require(settings.db)
+    _require_database(settings)
     with closing(_open(settings)) as db:
         apply_migrations(db)
         _say_counts("indexed", {"entries": rebuild_search(db)})
@@ -112,7 +112,7 @@ def import_database(settings: Settings, file: Path) -> int:
 
     _require(file)
     check_nulltickets(file)
-    prepare_directory(settings.db)
+    prepare_place(settings)
     with closing(_open(settings)) as db:
         apply_migrations(db)
         counts = import_nulltickets(db, file, tell=lambda remark: _say(f"note: {remark}"))
@@ -120,11 +120,14 @@ def import_database(settings: Settings, file: Path) -> int:
     return 0
 
 
-def prepare_directory(path: Path) -> None:
-    """Create the directories above the database file.
+def prepare_place(settings: Settings) -> None:
+    """Create the directories above a database file; a server needs nothing of that kind.
 
     Raises ConfigError.
     """
+    path = settings.db
+    if not isinstance(path, Path):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -155,6 +158,11 @@ def _open(settings: Settings) -> Database:
     if settings.in_memory:
         raise ConfigError("this command needs a database file, not :memory:", usage=True)
     return open_database(settings)
+
+
+def _require_database(settings: Settings) -> None:
+    if isinstance(settings.db, Path):
+        _require(settings.db)
 
 
 def _require(path: Path) -> None:

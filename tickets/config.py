@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -25,12 +26,29 @@ MAX_TOKEN_FILE_BYTES = 4_096
 _MEMORY = ":memory:"
 # Those that are no option's.
 _OTHER_VARIABLES = ("TICKETS_CONFIG", "TICKETS_HOME", "TICKETS_TOKEN", "TICKETS_TOKEN_FILE")
+# Between the user and the host, or as a parameter.
+_PASSWORD = re.compile(r"(//[^/@:]*:|[?&]password=)[^@&]*")
+_SERVER_SCHEMES = ("postgresql://", "postgres://")
 
 
 def _default_workers() -> int:
     # Two are enough to keep a second core busy; SQLite has one writer anyway.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return 2 if (cores or 1) >= 2 else 1
+
+
+class DatabaseUrl(str):
+    """The URL of a database on a PostgreSQL server, which may hold a password."""
+
+    __slots__ = ()
+
+    @property
+    def shown(self) -> str:
+        """The URL without the password, for people and logs."""
+        return _PASSWORD.sub(r"\1***", self)
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +58,7 @@ class Settings:
     A retention of None keeps rows for ever.
     """
 
-    db: Path
+    db: Path | DatabaseUrl
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     api_token: str | None = field(default=None, repr=False)
@@ -62,6 +80,11 @@ class Settings:
     def in_memory(self) -> bool:
         """Return whether the database is to be a scratch file that is deleted at exit."""
         return str(self.db) == _MEMORY
+
+    @property
+    def shown_db(self) -> str:
+        """Return the database as it may be shown to people."""
+        return self.db.shown if isinstance(self.db, DatabaseUrl) else str(self.db)
 
 
 def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
@@ -184,12 +207,14 @@ def _database(
     environ: Mapping[str, str],
     config: Mapping[str, object],
     config_path: Path | None,
-) -> Path:
+) -> Path | DatabaseUrl:
     option = next(option for option in OPTIONS if option.name == "db")
     picked: dict[str, object] = {}
     _pick(picked, option, flags, environ, config)
     text = str(picked.get("db", DEFAULT_DB))
     from_user = flags.get("db") is not None or bool(environ.get(option.variable))
+    if text.startswith(_SERVER_SCHEMES):
+        return DatabaseUrl(text)
     if text.startswith("file:"):
         text = _file_uri(text)
     elif "://" in text:

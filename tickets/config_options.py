@@ -132,8 +132,9 @@ OPTIONS = (
     Option(
         name="db",
         parse=_text,
-        metavar="PATH",
-        help="SQLite file, or :memory: for one that is deleted at exit (HOME/nulltickets.db)",
+        metavar="PATH|URL",
+        help="SQLite file, :memory: for one that is deleted at exit, or postgresql://…"
+        " (HOME/nulltickets.db)",
     ),
     Option(
         name="workers",

@@ -43,6 +43,7 @@
     ├── PayloadTooLarge                 413  payload_too_large
     ├── UnsupportedEncoding             415  unsupported_encoding
     ├── Busy                            503  busy, with Retry-After
+    │   └── OutcomeUnknown                   outcome_unknown
     └── StorageFull                     507  storage_full
 """
 
@@ -361,6 +362,16 @@ class Busy(TicketsError):
     status = 503
     code = "busy"
     message = "The database is busy; repeat the request"
+
+
+class OutcomeUnknown(Busy):
+    """The connection to the database was lost while it committed."""
+
+    code = "outcome_unknown"
+    message = (
+        "The connection to the database was lost at the end: nobody knows whether this was"
+        " done; look before repeating it, or repeat it with an Idempotency-Key"
+    )
 
 
 class StorageFull(TicketsError):

@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from tickets import __version__
 from tickets.clock import SystemClock
-from tickets.commands import apply_migrations, prepare_directory
+from tickets.commands import apply_migrations, prepare_place
 from tickets.config import ConfigError, Settings, check_exposure
 from tickets.server_turns import Turns
 from tickets.server_worker import Worker
@@ -67,7 +67,7 @@ def serve(settings: Settings) -> int:
     with closing(listen(settings)) as listener, ExitStack() as stack:
         if settings.in_memory:
             settings = replace(settings, db=stack.enter_context(_scratch()) / "tickets.db")
-        prepare_directory(settings.db)
+        prepare_place(settings)
         # Here and not in the workers: they start with a database that is up to date, and
         # without connections that crossed a fork.
         with closing(_open_database(settings)) as db:
@@ -239,7 +239,7 @@ def _greeting(settings: Settings, listener: socket.socket) -> str:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return (
         f"tickets v{__version__}\n"
-        f"  database  {settings.db} (durability {settings.durability})\n"
+        f"  database  {settings.shown_db} (durability {settings.durability})\n"
         f"  auth      {'on' if settings.api_token else 'off'}\n"
         f"  workers   {settings.workers} x {settings.threads} threads\n"
         f"  listening {url}\n"

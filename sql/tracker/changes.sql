@@ -1,7 +1,7 @@
 -- Changes: one durable feed of every fact, written in the transaction of the fact.
 --
 -- Invariants
---   ids ascend in commit order and are never used again.
+--   ids ascend, no change appears behind a cursor that was handed out, and none is used again.
 --   the mark changes_pruned_to is the highest id that was ever pruned.
 
 -- name: append :run
@@ -14,6 +14,7 @@ VALUES (:now_ms, :kind, :task_id, :run_id, :data_json);
 SELECT id, ts_ms, kind, task_id, run_id, data_json
   FROM changes
  WHERE id > :after_id
+   AND id <= :upto_id
  ORDER BY id
  LIMIT :limit;
 
@@ -23,12 +24,15 @@ SELECT id, ts_ms, kind, task_id, run_id, data_json
   FROM changes
  WHERE kind = :kind
    AND id > :after_id
+   AND id <= :upto_id
  ORDER BY id
  LIMIT :limit;
 
--- name: newest_id :value
+-- name: extent :one
 -- uses: primary key
-SELECT COALESCE(MAX(id), 0)
+-- The newest change there ever was, and the one up to which nothing can be missing. Asked for in
+-- a view of its own, before the one in which changes are read.
+SELECT COALESCE(MAX(id), 0) AS newest_id, COALESCE(MAX(id), 0) AS upto_id
   FROM changes;
 
 -- name: oldest :many

@@ -45,7 +45,7 @@ def reading(db: SqliteDatabase) -> Iterator[None]:
 
     def read() -> None:
         with db.read() as tx:
-            tx.value("changes.newest_id")
+            tx.one("changes.extent")
             is_reading.set()
             assert may_go.wait(PATIENCE_S)
 

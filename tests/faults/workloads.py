@@ -236,7 +236,7 @@ def _checkpoint_beside_a_reader(made: History) -> None:
 
     def read() -> None:
         with made.world.db.read() as tx:
-            tx.value("changes.newest_id")
+            tx.one("changes.extent")
             is_reading.set()
             assert may_go.wait(PATIENCE_S)
 

@@ -58,7 +58,7 @@ def matching(*tags: str) -> Condition:
 
 def changes(db: Database) -> list[tuple[str, dict[str, Any]]]:
     with db.read() as tx:
-        rows = tx.many("changes.page", after_id=0, limit=1000)
+        rows = tx.many("changes.page", after_id=0, upto_id=2**62, limit=1000)
     return [(row["kind"], json.loads(row["data_json"])) for row in rows]
 
 

@@ -59,13 +59,14 @@ class Registry:
         self._statements = statements
 
     @classmethod
-    def load(cls, root: Path, dialect: str = "sqlite") -> Registry:
+    def load(cls, root: Path, dialect: str | None = "sqlite") -> Registry:
         """Read each ``*.sql`` below ``root`` except in folders named ``migrations``.
 
-        The files of the other dialect are checked too, then left aside.
+        The files of the other dialect are checked too, then left aside; without a dialect
+        both are.
         Raises RegistryError for whatever cannot be read without doubt.
         """
-        if dialect not in DIALECTS:
+        if dialect not in (None, *DIALECTS):
             raise RegistryError(f"{root}: unknown dialect {dialect!r}")
         statements: dict[str, Statement] = {}
         overrides: dict[str, Statement] = {}
@@ -87,6 +88,10 @@ class Registry:
             return self._statements[name]
         except KeyError:
             raise RegistryError(f"no statement is named {name!r}") from None
+
+    def for_psycopg(self) -> dict[str, bytes]:
+        """Return each statement's text with ``%(name)s`` for ``:name``, as psycopg reads it."""
+        return {name: _pyformat(each.sql) for name, each in self._statements.items()}
 
     def __contains__(self, name: object) -> bool:
         return name in self._statements
@@ -219,6 +224,19 @@ def _sql(path: Path, number: int, text: str) -> tuple[str, frozenset[str]]:
     if _COMMENT.sub("", text[at:]).strip():
         raise _error(path, number, "one header stands over one statement")
     return sql[:-1].rstrip(), frozenset(parameters)
+
+
+def _pyformat(sql: str) -> bytes:
+    def placed(token: re.Match[str]) -> str:
+        name = token["parameter"]
+        return f"%({name})s" if name else token[0].replace("%", "%%")
+
+    parts: list[str] = []
+    at = 0
+    for token in _TOKEN.finditer(sql):
+        parts += [sql[at : token.start()].replace("%", "%%"), placed(token)]
+        at = token.end()
+    return "".join([*parts, sql[at:].replace("%", "%%")]).encode()
 
 
 def _error(path: Path, line: int, problem: str) -> RegistryError:

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 class Subscription:
     """One waiter, from before it looks at the database until its wait is over."""
 
-    def __init__(self, owner: _Local, slots: frozenset[int], *, all_woken: bool) -> None:
+    def __init__(self, owner: Local, slots: frozenset[int], *, all_woken: bool) -> None:
         self._owner = owner
         self._slots = slots
         self._pending: set[int] = set()
@@ -102,7 +102,7 @@ class _Slot:
         self.waiters: dict[Subscription, None] = {}
 
 
-class _Local:
+class Local:
     """The waiters of this process."""
 
     def __init__(self) -> None:
@@ -156,7 +156,7 @@ class Wakeups:
 
     def __init__(self, path: str) -> None:
         self._path = Path(f"{path}-wake")
-        self._local = _Local()
+        self._local = Local()
         self._map: mmap.mmap | None = None
         self._counters = memoryview(bytearray(_SIZE)).cast("Q")
         self._inode = -1
@@ -170,7 +170,7 @@ class Wakeups:
         """
         self._look_at_file()
         counters = self._counters
-        slots = Counter(_slot_of(topic) for topic in topics)
+        slots = Counter(slot_of(topic) for topic in topics)
         for index, times in slots.items():
             counters[index] = (counters[index] + times) & _WRAP
         counters[_GLOBAL] = (counters[_GLOBAL] + 1) & _WRAP
@@ -183,7 +183,7 @@ class Wakeups:
         oldest first. With ``all_woken`` this one is woken by each.
         """
         self._look_at_file()
-        slots = frozenset(_slot_of(topic) for topic in topics)
+        slots = frozenset(slot_of(topic) for topic in topics)
         local = self._local
         waiter = Subscription(local, slots, all_woken=all_woken)
         with local.mutex:
@@ -209,7 +209,7 @@ class Wakeups:
 
     def after_fork(self) -> None:
         """Start without the parent's waiters; the shared counters stay."""
-        self._local = _Local()
+        self._local = Local()
 
     def _tell(self, indexes: Iterable[int] | None = None) -> None:
         """Compare these slots, or all, with what their waiters know."""
@@ -220,7 +220,7 @@ class Wakeups:
                 if slot is not None:
                     local.tell(index, slot, self._counters[index])
 
-    def _watch(self, local: _Local) -> None:
+    def _watch(self, local: Local) -> None:
         """Look for what other processes published, while anybody here waits."""
         seen = -1
         last_wanted = time.monotonic()
@@ -280,7 +280,8 @@ def _allocate(fd: int) -> None:
         os.pwrite(fd, bytes(_SIZE), 0)
 
 
-def _slot_of(topic: str) -> int:
+def slot_of(topic: str) -> int:
+    """Return the slot of a topic; it may be that of others too."""
     # Python's own hash differs from process to process.
     return zlib.crc32(topic.encode()) % SLOTS
 

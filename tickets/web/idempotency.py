@@ -51,6 +51,7 @@ class IdempotencyKeys:
         request_hash = hashlib.sha256(req.context.body).digest()
         with self._db.write(patience_ms) as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("idempotency.lock", **identity)
             row = tx.one(
                 "idempotency.find", **identity, created_after_ms=now_ms - self._retention_ms
             )

@@ -278,6 +278,7 @@ class Health(Record, frozen=True):
     tasks_by_stage: list[StageCount]
     active_leases: int
     sqlite_version: str | UnsetType = UNSET
+    postgresql_version: str | UnsetType = UNSET
 
 
 class Ready(Record, frozen=True):

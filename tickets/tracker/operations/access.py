@@ -44,6 +44,7 @@ def lease_of_run(tx: Transaction, run_id: str, *, holder: bytes | None, now_ms: 
     ``holder`` None is the operator. Raises NotFound (no lease, or the run is over),
     Unauthorized, LeaseExpired, in this order.
     """
+    tx.hold("tasks.lock_of_run", run_id=run_id)
     lease = tx.one("leases.of_run", run_id=run_id)
     if lease is None:
         raise NotFound("No active lease for this run")

@@ -52,6 +52,7 @@ class AssignmentOperations:
         """End the active assignment of this agent. Raises NotFound where there is none."""
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("tasks.lock", task_id=task_id)
             ended = tx.run(
                 "assignments.deactivate", task_id=task_id, agent_id=agent_id, now_ms=now_ms
             )

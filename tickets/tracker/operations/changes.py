@@ -27,21 +27,25 @@ class ChangeOperations:
         given = [each for each in (query.after, query.cursor) if each is not None]
         after_id = next(iter([max(0, parse_id_cursor(each)) for each in given]), None)
         with self._db.read() as tx:
+            extent = tx.one("changes.extent")
+            assert extent is not None, "a row of aggregates"
+        # In another view, which is newer than all that the extent says is there.
+        with self._db.read() as tx:
             pruned_to = tx.value("marks.value", name=PRUNED_TO_MARK) or 0
             if after_id is not None and after_id < pruned_to:
                 raise ChangesPruned
             start = max(after_id or 0, pruned_to)
-            newest_id = tx.value("changes.newest_id")
-            if start > max(newest_id, pruned_to):
+            upto_id = extent["upto_id"]
+            if start > max(extent["newest_id"], pruned_to):
                 raise InvalidCursor(
                     "The cursor is newer than the newest change; was the database restored?"
                 )
-            found = _page(tx, query, after_id=start, limit=query.limit)
+            found = _page(tx, query, after_id=start, upto_id=upto_id, limit=query.limit)
         if len(found) == query.limit:
             next_id = found[-1]["id"]
         else:
-            # Everything up to the newest change was looked at, whatever the filter kept.
-            next_id = max(start, newest_id)
+            # Everything up to there was looked at, whatever the filter kept.
+            next_id = max(start, upto_id)
         if next_id > start:
             # A cursor must not be ahead of the feed after a power cut.
             self._db.sync()
@@ -61,7 +65,7 @@ class ChangeOperations:
         )
 
 
-def _page(tx: Transaction, query: ChangesQuery, *, after_id: int, limit: int) -> list[Row]:
+def _page(tx: Transaction, query: ChangesQuery, **position: int) -> list[Row]:
     if query.kind is not None:
-        return tx.many("changes.page_by_kind", kind=query.kind, after_id=after_id, limit=limit)
-    return tx.many("changes.page", after_id=after_id, limit=limit)
+        return tx.many("changes.page_by_kind", kind=query.kind, **position)
+    return tx.many("changes.page", **position)

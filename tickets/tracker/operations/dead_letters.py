@@ -33,6 +33,7 @@ class DeadLetterOperations:
         """
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("tasks.lock", task_id=task_id)
             self._readiness.expire_if_over(tx, task_id, now_ms=now_ms)
             task = found_task(tx, task_id)
             if task["dead_letter_reason"] == CANCELLED:
@@ -98,6 +99,7 @@ class DeadLetterOperations:
         """
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("tasks.lock", task_id=task_id)
             self._readiness.expire_if_over(tx, task_id, now_ms=now_ms)
             task = found_task(tx, task_id)
             if task["dead_letter_reason"] is None:

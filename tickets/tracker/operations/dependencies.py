@@ -41,6 +41,7 @@ class DependencyOperations:
             raise InvalidDependency
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("dependencies.lock_graph")
             if tx.value("tasks.seq_of", task_id=task_id) is None:
                 raise TaskNotFound
             if tx.value("tasks.seq_of", task_id=depends_on_task_id) is None:
@@ -54,6 +55,7 @@ class DependencyOperations:
         """Take an edge away. Raises NotFound."""
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("tasks.lock_shared", task_id=depends_on_task_id)
             seq = tx.value(
                 "dependencies.remove", task_id=task_id, depends_on_task_id=depends_on_task_id
             )
@@ -116,6 +118,7 @@ def add_edges(
     for target_id in depends_on_task_ids:
         if target_id == task_id:
             raise InvalidDependency
+        tx.hold("tasks.lock_shared", task_id=target_id)
         target = tx.one("tasks.get", task_id=target_id)
         if target is None:
             raise TaskNotFound(f"No task has the id {target_id[:80]!r} given as a dependency")

@@ -117,6 +117,7 @@ class _Import:
         self._now_ms = now_ms
         self._tell = tell
         self._translation = Translation(now_ms)
+        tx.hold("imports.lock_tables")
         before = tx.one("imports.highest")
         assert before is not None, "a row of aggregates"
         self._before = before
@@ -135,6 +136,7 @@ class _Import:
         }
         tx.run("imports.add_unknown_stages", after_task_seq=self._before["task_seq"])
         counts |= rest.add()
+        tx.hold("imports.move_sequences")
         self._tell_of_cycles()
         if any(counts.values()):
             self._tell_of_changes(history.remarks + rest.remarks)

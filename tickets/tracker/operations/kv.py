@@ -68,6 +68,7 @@ class KvOperations:
         content = index_text(value)
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("kv.lock", namespace=namespace, key=key)
             condition.check(tx.value("kv.version_of", namespace=namespace, key=key))
             deleted_version = tx.value("marks.value", name=DELETED_VERSION_MARK) or 0
             row = tx.one(
@@ -108,6 +109,7 @@ class KvOperations:
         check_names(namespace, key)
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("kv.lock", namespace=namespace, key=key)
             condition.check(tx.value("kv.version_of", namespace=namespace, key=key))
             row = tx.one("kv.delete", namespace=namespace, key=key)
             if row is None:
@@ -124,6 +126,7 @@ class KvOperations:
         check_names(namespace)
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("kv.lock_namespace", namespace=namespace)
             extent = tx.one("kv.extent", namespace=namespace)
             if extent is None or not extent["entry_count"]:
                 return

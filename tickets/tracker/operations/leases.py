@@ -211,10 +211,15 @@ def _best_within(
     A stage that fills up on the way makes for one more look, so there are at most as many as
     there are limits that concern the role.
     """
-    held = {
-        row["stage"]: tx.value("leases.live_in_stage", stage=row["stage"], now_ms=now_ms)
+    stages = sorted(
+        row["stage"]
         for row in tx.many("pipelines.stages_of_role", agent_role=request.agent_role)
         if row["stage"] in limits
+    )
+    for stage in stages:
+        tx.hold("tasks.lock_stage", stage=stage)
+    held = {
+        stage: tx.value("leases.live_in_stage", stage=stage, now_ms=now_ms) for stage in stages
     }
     seqs: list[int] = []
     while len(seqs) < wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import msgspec
 
@@ -277,7 +278,8 @@ def _release_step(tx: Transaction, task_id: str, *, after_seq: int, upto_seq: in
         upto_seq=upto_seq,
         limit=RELEASE_STEP_ROWS,
     )
-    for edge in edges:
+    # In one order everywhere: who frees other dependents of the same tasks locks them too.
+    for edge in sorted(edges, key=itemgetter("task_id")):
         row = tx.one("tasks.count_open_dependencies", task_id=edge["task_id"], step=-1)
         assert row is not None
         announce(tx, row)

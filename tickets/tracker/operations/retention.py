@@ -87,9 +87,8 @@ class RetentionOperations:
             if not rows:
                 return pruned, looked_at - pruned
             with self._db.write() as tx:
-                pruned += sum(
-                    tx.run("tasks.prune", seq=row["seq"], updated_until_ms=until_ms)
-                    for row in rows
-                )
+                for row in rows:
+                    tx.hold("tasks.lock_seq", seq=row["seq"])
+                    pruned += tx.run("tasks.prune", seq=row["seq"], updated_until_ms=until_ms)
             looked_at += len(rows)
             before_seq = rows[-1]["seq"]

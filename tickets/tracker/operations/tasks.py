@@ -145,6 +145,7 @@ class TaskOperations:
         """
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
+            tx.hold("tasks.lock", task_id=task_id)
             task = found_task(tx, task_id)
             expected = document.expected_task_version
             if expected is not None and expected != task["task_version"]:

@@ -1,0 +1,38 @@
+-- Leases: what each database does in its own way.
+
+-- name: over :many
+-- uses: idx_leases_active
+-- Differs from leases.sql: task and lease are locked, and what another sweep or request is busy
+-- with is left to that one.
+SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
+       CASE WHEN l.last_heartbeat_ms IS NOT NULL
+              OR EXISTS (SELECT 1 FROM events AS e
+                          WHERE e.run_id = l.run_id AND e.origin = 'agent')
+              OR EXISTS (SELECT 1 FROM gate_results AS g WHERE g.run_id = l.run_id)
+              OR EXISTS (SELECT 1 FROM artifacts AS a WHERE a.run_id = l.run_id)
+            THEN 1 ELSE 0 END AS showed_life
+  FROM leases AS l
+  JOIN tasks AS t ON t.id = l.task_id
+ WHERE l.status = 'active'
+   AND l.expires_at_ms <= :now_ms
+ ORDER BY l.expires_at_ms
+ LIMIT :limit
+   FOR NO KEY UPDATE OF t, l SKIP LOCKED;
+
+-- name: over_of_task :one
+-- uses: idx_runs_one_running
+-- Differs from leases.sql: the lease is locked, because a heartbeat does not lock the task.
+SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
+       CASE WHEN l.last_heartbeat_ms IS NOT NULL
+              OR EXISTS (SELECT 1 FROM events AS e
+                          WHERE e.run_id = l.run_id AND e.origin = 'agent')
+              OR EXISTS (SELECT 1 FROM gate_results AS g WHERE g.run_id = l.run_id)
+              OR EXISTS (SELECT 1 FROM artifacts AS a WHERE a.run_id = l.run_id)
+            THEN 1 ELSE 0 END AS showed_life
+  FROM runs AS r
+  JOIN leases AS l ON l.run_id = r.id
+ WHERE r.task_id = :task_id
+   AND r.status = 'running'
+   AND l.status = 'active'
+   AND l.expires_at_ms <= :now_ms
+   FOR NO KEY UPDATE OF l;

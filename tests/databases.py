@@ -1,0 +1,127 @@
+"""Databases for tests, of the kind that the run was started for (``--database``)."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.factories import EPOCH_MS
+from tests.postgres_server import PostgresServer, running_server
+from tickets.app import UPKEEP
+from tickets.db.database import Database
+from tickets.db.migrations import migrate
+from tickets.db.postgres_database import PostgresDatabase
+from tickets.db.registry import Registry, sql_root
+from tickets.db.sqlite_database import SqliteDatabase
+from tickets.db.wakeups import Wakeups
+
+SQLITE, POSTGRES = "sqlite", "postgres"
+
+_TEMPLATE = "migrated"
+
+
+class Kind:
+    """Which kind of database this run is for; set once, before any test."""
+
+    chosen = SQLITE
+
+
+@functools.cache
+def registry(kind: str) -> Registry:
+    """Return the statements of a kind of database."""
+    return Registry.load(sql_root(), kind)
+
+
+@contextmanager
+def fresh_database(folder: Path, **options: Any) -> Iterator[Database]:
+    """Give a migrated database without rows, of the kind that was chosen."""
+    place = fresh_place(folder)
+    database = open_place(place, **options)
+    try:
+        yield database
+    finally:
+        database.close()
+        if isinstance(place, str):
+            drop(place)
+
+
+def fresh_place(folder: Path) -> Path | str:
+    """Make a migrated database without rows; return its path or URL."""
+    if Kind.chosen == SQLITE:
+        path = folder / "tickets.db"
+        path.write_bytes(_migrated_file())
+        return path
+    return fresh_url()
+
+
+def open_place(place: Path | str, **options: Any) -> Database:
+    """Open a database, perhaps a second time."""
+    if isinstance(place, str):
+        return PostgresDatabase(place, registry=registry(POSTGRES), upkeep=UPKEEP, **options)
+    return SqliteDatabase(
+        str(place), registry=registry(SQLITE), wakeups=Wakeups(str(place)), **options
+    )
+
+
+def fresh_url() -> str:
+    """Make a migrated PostgreSQL database without rows; return its URL."""
+    name = f"test_{next(_numbers)}"
+    _migrated_server().execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    return server().url(name)
+
+
+def empty_url() -> str:
+    """Make a PostgreSQL database without tables; return its URL."""
+    name = f"test_{next(_numbers)}"
+    server().execute(f"CREATE DATABASE {name}")
+    return server().url(name)
+
+
+def drop(url: str) -> None:
+    """Delete a PostgreSQL database, also where somebody still has it open."""
+    name = url.partition("@/")[2].partition("?")[0]
+    server().execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def server() -> PostgresServer:
+    """Return the server of this process, which is started on first use."""
+    if _Servers.running is None:
+        _Servers.running = _Servers.stack.enter_context(running_server())
+    return _Servers.running
+
+
+def stop_server() -> None:
+    """Stop the server, if there was one."""
+    _Servers.stack.close()
+
+
+class _Servers:
+    stack = ExitStack()
+    running: PostgresServer | None = None
+
+
+_numbers = itertools.count(1)
+
+
+@functools.cache
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tickets.db"
+        database = SqliteDatabase(str(path), registry=registry(SQLITE))
+        migrate(database, sql_root(), EPOCH_MS)
+        database.close()
+        return path.read_bytes()
+
+
+@functools.cache
+def _migrated_server() -> PostgresServer:
+    server().execute(f"CREATE DATABASE {_TEMPLATE}")
+    database = PostgresDatabase(server().url(_TEMPLATE), registry=registry(POSTGRES))
+    migrate(database, sql_root(), EPOCH_MS)
+    database.close()
+    return server()

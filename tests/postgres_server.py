@@ -1,0 +1,129 @@
+"""A PostgreSQL server for a test run, and databases on it that are copies of a migrated one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+# Of whoever may run a server; root may not.
+_SERVER_USER = "postgres"
+_SETTINGS = (
+    "listen_addresses=",
+    "max_connections=200",
+    "shared_buffers=64MB",
+    "fsync=off",
+    "full_page_writes=off",
+    "autovacuum=off",
+    "max_wal_size=256MB",
+)
+
+
+class NoServer(Exception):
+    """There are no binaries of a PostgreSQL server here."""
+
+
+class PostgresServer:
+    """A running server that only this machine reaches, by a socket in a folder of its own."""
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self.folder = folder
+        self._binaries = binaries
+        self._user = _SERVER_USER if os.geteuid() == 0 else None
+        self._name = self._user or pwd.getpwuid(os.geteuid()).pw_name
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database."""
+        return f"postgresql://{self._name}@/{database}?host={self.folder}"
+
+    def create(self) -> None:
+        """Make the files of a new server."""
+        if self._user is not None:
+            owner = pwd.getpwnam(self._user)
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        self._run(
+            "initdb", "-D", self._data, "-U", self._name, "-A", "trust", "-E", "UTF8",
+            "--no-sync", "--locale=C.UTF-8",
+        )  # fmt: skip
+
+    def start(self, settings: Sequence[str] = _SETTINGS) -> None:
+        """Start it and wait until it answers."""
+        options = " ".join(f"-c {each}" for each in settings)
+        self._run(
+            "pg_ctl", "-D", self._data, "-w", "-t", "60", "-l", f"{self.folder}/log",
+            "-o", f"-k {self.folder} {options}", "start",
+        )  # fmt: skip
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it: ``immediate`` is a crash, ``fast`` ends transactions first."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-m", mode, "stop")
+
+    def execute(self, sql: str) -> None:
+        """Run a statement outside of the databases of the tests."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.encode())
+
+    @property
+    def _data(self) -> str:
+        return f"{self.folder}/data"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [str(self._binaries / program), *arguments],
+            user=self._user,
+            group=self._user,
+            extra_groups=[] if self._user else None,
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        assert done.returncode == 0, f"{program}: {done.stderr.decode(errors='replace')}"
+
+
+def binaries() -> Path:
+    """Return the folder of a server's programs. Raises NoServer."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = max(versions, key=lambda path: float(path.parts[-3]), default=None)
+    if newest is not None:
+        return newest.parent
+    package = importlib.util.find_spec("pgserver")
+    if package is not None and package.origin is not None:
+        inside = Path(package.origin).parent / "pginstall" / "bin"
+        if (inside / "initdb").exists():
+            return inside
+    raise NoServer(
+        "no PostgreSQL server found: install postgresql or pip install pgserver,"
+        " or leave these tests out with SKIP_POSTGRES=1"
+    )
+
+
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """Run a server as long as the block; nothing of it is left."""
+    found = binaries()
+    # Not below a folder of pytest, which other users must not enter.
+    folder = Path(tempfile.mkdtemp(prefix="tickets-pg-", dir="/tmp"))
+    try:
+        server = PostgresServer(folder, found)
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

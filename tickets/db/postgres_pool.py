@@ -1,0 +1,121 @@
+"""The connections of one process: lent to one block at a time, the last one used first."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tickets.db import postgres
+from tickets.errors import Busy
+from tickets.floor import FLOOR
+
+# Between two tries to reach a server that cannot be reached.
+_PAUSE_S: Final = 0.05
+
+
+class Link:
+    """One connection with its cursors: rows as dictionaries, and rows as they come."""
+
+    def __init__(self, connection: postgres.Connection) -> None:
+        self.connection = connection
+        self.rows = connection.cursor(row_factory=dict_row)
+        self.plain = connection.cursor()
+        self.is_useless = False
+
+    def control(self, sql: str) -> None:
+        """Run one or more statements without parameters, in one go."""
+        with FLOOR.away:
+            self.plain.execute(sql.encode(), prepare=False)
+
+    def is_lost(self) -> bool:
+        """Tell whether nothing can be done with it any more."""
+        return self.is_useless or postgres.is_lost(self.connection)
+
+
+class Pool:
+    """At most ``size`` connections. A block that finds none waits until its deadline."""
+
+    def __init__(self, parameters: dict[str, Any], *, size: int, durable: bool) -> None:
+        self._parameters = parameters
+        self._durable = durable
+        self._places = threading.BoundedSemaphore(size)
+        self._mutex = threading.Lock()
+        self._idle: list[Link] = []
+        self.is_closed = False
+
+    def begin(self, sql: str, deadline: float) -> Link:
+        """Return a connection in a transaction that was begun with ``sql``.
+
+        A connection that the server closed meanwhile is replaced: nothing was done on it.
+        Raises Busy where there is none before the deadline.
+        """
+        if not self._places.acquire(blocking=False):
+            with FLOOR.away:
+                if not self._places.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                    raise Busy
+        try:
+            return self._begun(sql, deadline)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def _begun(self, sql: str, deadline: float) -> Link:
+        while True:
+            link = None
+            try:
+                link = self._idle_link() or self._new_link()
+                link.control(sql)
+                return link
+            except psycopg.Error as error:
+                if link is None:
+                    # The server cannot be reached, or lets nobody in.
+                    self._pause(error, deadline)
+                    continue
+                lost = link.is_lost()
+                link.connection.close()
+                if not lost:
+                    raise postgres.translate(error, sql) from error
+
+    def _idle_link(self) -> Link | None:
+        with self._mutex:
+            if self.is_closed:
+                raise RuntimeError("the database is closed")
+            return self._idle.pop() if self._idle else None
+
+    def _new_link(self) -> Link:
+        with FLOOR.away:
+            return Link(postgres.connect(self._parameters, durable=self._durable))
+
+    def _pause(self, error: psycopg.Error, deadline: float) -> None:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise Busy(f"The database server cannot be reached: {_reason(error)}") from error
+        with FLOOR.away:
+            time.sleep(min(_PAUSE_S, left_s))
+
+    def give_back(self, link: Link) -> None:
+        """Take a connection back, outside of any transaction; a lost one is let go."""
+        with self._mutex:
+            keep = not link.is_lost() and not self.is_closed
+            if keep:
+                self._idle.append(link)
+        if not keep:
+            link.connection.close()
+        self._places.release()
+
+    def close(self) -> None:
+        """Close what is idle, and the others when they come back."""
+        with self._mutex:
+            self.is_closed = True
+            idle, self._idle = self._idle, []
+        for link in idle:
+            link.connection.close()
+
+
+def _reason(error: psycopg.Error) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
