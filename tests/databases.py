@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import psycopg
 
 from tests.factories import EPOCH_MS
 from tests.postgres_server import PostgresServer, running_server
@@ -23,6 +25,24 @@ from tickets.db.wakeups import Wakeups
 SQLITE, POSTGRES = "sqlite", "postgres"
 
 _TEMPLATE = "migrated"
+# A tenth of the time that a new copy of the template takes.
+_EMPTY = """
+DO $$
+DECLARE
+    found RECORD;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR found IN SELECT tablename FROM pg_tables
+                  WHERE schemaname = current_schema() AND tablename <> 'schema_migrations'
+    LOOP
+        EXECUTE format('DELETE FROM %I', found.tablename);
+    END LOOP;
+    FOR found IN SELECT sequencename FROM pg_sequences WHERE schemaname = current_schema()
+    LOOP
+        EXECUTE format('ALTER SEQUENCE %I RESTART', found.sequencename);
+    END LOOP;
+END
+$$"""
 
 
 class Kind:
@@ -69,7 +89,11 @@ def open_place(place: Path | str, **options: Any) -> Database:
 
 
 def fresh_url() -> str:
-    """Make a migrated PostgreSQL database without rows; return its URL."""
+    """Return the URL of a migrated PostgreSQL database without rows, an old one if possible."""
+    if _Servers.free:
+        url = _Servers.free.pop()
+        _empty(url)
+        return url
     name = f"test_{next(_numbers)}"
     _migrated_server().execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     return server().url(name)
@@ -83,9 +107,12 @@ def empty_url() -> str:
 
 
 def drop(url: str) -> None:
-    """Delete a PostgreSQL database, also where somebody still has it open."""
+    """Take back a database that fresh_url() gave; whoever still has it open is thrown out."""
     name = url.partition("@/")[2].partition("?")[0]
-    server().execute(f"DROP DATABASE {name} WITH (FORCE)")
+    server().execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    )
+    _Servers.free.append(url)
 
 
 def server() -> PostgresServer:
@@ -100,9 +127,16 @@ def stop_server() -> None:
     _Servers.stack.close()
 
 
+def _empty(url: str) -> None:
+    """Delete every row, without triggers, and let all numbers begin anew."""
+    with psycopg.connect(url) as connection:
+        connection.execute(_EMPTY)
+
+
 class _Servers:
     stack = ExitStack()
     running: PostgresServer | None = None
+    free: ClassVar[list[str]] = []
 
 
 _numbers = itertools.count(1)
