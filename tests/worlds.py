@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import Template
 from typing import Any
 from uuid import uuid4
 
@@ -36,19 +37,27 @@ from tickets.tracker.routes import Operations, build_operations
 # The statements without what a database does in its own way; SQLite understands them all.
 PORTABLE = Registry.load(sql_root(), None)
 
+# How many tasks of each kind there are: as counted by triggers, and by looking at them.
+COUNTED = {
+    "sqlite": "SELECT * FROM task_counts",
+    "postgres": """
+        SELECT claim_role, stage, queue_state, is_assigned,
+               SUM(task_count) AS task_count, SUM(failed_run_count) AS failed_run_count
+          FROM (SELECT * FROM task_counts UNION ALL SELECT * FROM task_count_deltas) AS moved
+         GROUP BY 1, 2, 3, 4""",
+}
+SEEN = """
+        SELECT COALESCE(claim_role, ''), stage, queue_state,
+               CASE WHEN claim_assignee IS NULL THEN 0 ELSE 1 END,
+               COUNT(*), SUM(failed_run_count)
+          FROM tasks GROUP BY 1, 2, 3, 4"""
+
 # What every statement promises between transactions: each query finds who breaks it.
 INVARIANTS = {
-    "tasks are counted by role, stage, state and whether they are assigned": """
-        SELECT COALESCE(claim_role, ''), stage, queue_state, claim_assignee IS NOT NULL,
-               COUNT(*), SUM(failed_run_count)
-          FROM tasks GROUP BY 1, 2, 3, 4
-        EXCEPT SELECT * FROM task_counts""",
-    "no kind of task is counted that does not exist": """
-        SELECT * FROM task_counts WHERE task_count > 0
-        EXCEPT
-        SELECT COALESCE(claim_role, ''), stage, queue_state, claim_assignee IS NOT NULL,
-               COUNT(*), SUM(failed_run_count)
-          FROM tasks GROUP BY 1, 2, 3, 4""",
+    "tasks are counted by role, stage, state and whether they are assigned": f"""
+        {SEEN} EXCEPT SELECT * FROM ($counted) AS counted""",
+    "no kind of task is counted that does not exist": f"""
+        SELECT * FROM ($counted) AS counted WHERE task_count > 0 EXCEPT {SEEN}""",
     "each task knows how many of its runs failed": """
         SELECT id FROM tasks AS t
          WHERE failed_run_count <> (SELECT COUNT(*) FROM runs AS r
@@ -58,29 +67,29 @@ INVARIANTS = {
          GROUP BY task_id HAVING COUNT(*) > 1""",
     "an active lease and a running run come together": """
         SELECT r.id FROM runs AS r LEFT JOIN leases AS l ON l.run_id = r.id
-         WHERE (r.status = 'running') <> (l.status IS 'active')""",
+         WHERE (r.status = 'running') <> (l.status IS NOT DISTINCT FROM 'active')""",
     "attempts are 1, 2, 3 without gaps": """
         SELECT t.id FROM tasks AS t LEFT JOIN runs AS r ON r.task_id = t.id
-         GROUP BY t.id
+         GROUP BY t.id, t.last_attempt
         HAVING COUNT(r.id) <> COALESCE(MAX(r.attempt), 0) OR MIN(r.attempt) <> 1
             OR COALESCE(MAX(r.attempt), 0) <> t.last_attempt""",
     "a run has an end exactly when it is over": """
         SELECT id FROM runs WHERE (status = 'running') <> (ended_at_ms IS NULL)""",
     "is_leased exactly while a run is running": """
         SELECT id FROM tasks AS t
-         WHERE is_leased <> EXISTS (SELECT 1 FROM runs AS r
-                                     WHERE r.task_id = t.id AND r.status = 'running')""",
+         WHERE (is_leased = 1) <> EXISTS (SELECT 1 FROM runs AS r
+                                           WHERE r.task_id = t.id AND r.status = 'running')""",
     "role and end are those of the present stage": """
         SELECT t.id FROM tasks AS t
           LEFT JOIN pipeline_stages AS s
             ON s.pipeline_id = t.pipeline_id AND s.stage = t.stage
-         WHERE s.stage IS NULL OR t.claim_role IS NOT s.agent_role
+         WHERE s.stage IS NULL OR t.claim_role IS DISTINCT FROM s.agent_role
             OR t.is_terminal <> s.is_terminal""",
     "the assignee is that of the one active assignment": """
         SELECT t.id FROM tasks AS t
           LEFT JOIN task_assignments AS a ON a.task_id = t.id AND a.active = 1
-         GROUP BY t.id
-        HAVING COUNT(a.seq) > 1 OR t.claim_assignee IS NOT MAX(a.agent_id)""",
+         GROUP BY t.id, t.claim_assignee
+        HAVING COUNT(a.seq) > 1 OR t.claim_assignee IS DISTINCT FROM MAX(a.agent_id)""",
     "open dependencies are counted": """
         SELECT t.id FROM tasks AS t
          WHERE t.open_dependency_count <> (
@@ -104,11 +113,10 @@ INVARIANTS = {
                 WHERE r.task_id = t.id
                   AND (e.kind = 'transition'
                        OR (e.kind = 'dead_letter'
-                           AND json_extract(e.data_json, '$.dead_letter_stage') IS NOT NULL)))
+                           AND json(e.data_json) ->> 'dead_letter_stage' IS NOT NULL)))
              + (SELECT COUNT(*) FROM changes AS c
                  WHERE c.task_id = t.id AND c.kind = 'task.requeued'
-                   AND json_extract(c.data_json, '$.from_stage')
-                       <> json_extract(c.data_json, '$.stage'))""",
+                   AND json(c.data_json) ->> 'from_stage' <> json(c.data_json) ->> 'stage')""",
     "every run that ended by itself has the event of its end": """
         SELECT r.id FROM runs AS r
          WHERE (SELECT COUNT(*) FROM events AS e
@@ -124,7 +132,7 @@ INVARIANTS = {
                  WHERE c.run_id = r.id
                    AND c.kind IN ('run.transitioned', 'run.failed', 'run.released',
                                   'lease.expired', 'task.cancelled'))
-               <> (r.status <> 'running')""",
+               <> CASE WHEN r.status = 'running' THEN 0 ELSE 1 END""",
 }
 
 
@@ -272,7 +280,8 @@ class World:
     def check(self, names: Sequence[str] | None = None) -> None:
         """Assert the invariants."""
         for name in names or INVARIANTS:
-            assert self.query(INVARIANTS[name]) == [], name
+            sql = Template(INVARIANTS[name]).substitute(counted=COUNTED[self.db.dialect])
+            assert self.query(sql) == [], name
         assert self.queue_counted() == self.queue_by_looking()
 
     def queue_counted(self) -> list[Row]:
@@ -282,18 +291,36 @@ class World:
 
     def queue_by_looking(self) -> list[Row]:
         """Return the same from the tasks themselves, one after the other."""
-        statement = PORTABLE["queue.tasks_by_role"]
+        now = str(self.clock.now_ms())
+        sql = PORTABLE["queue.tasks_by_role"].sql.replace(":now_ms", now)
         with self.db.read() as tx, tx.raw() as connection:
-            cursor = connection.execute(statement.sql, {"now_ms": self.clock.now_ms()})
+            cursor = connection.execute(sql)
             names = [column[0] for column in cursor.description]
             return _sorted([dict(zip(names, row, strict=True)) for row in cursor])
 
 
 def looked_up(db: Database, sql: str, *values: object) -> list[Any]:
-    """Return the rows of a query of the test's own."""
+    """Return the rows of a query of the test's own, with a ``?`` for each value."""
+    if db.dialect == "postgres":
+        sql = sql.replace("%", "%%").replace("?", "%s") if values else sql
     with db.read() as tx, tx.raw() as connection:
         rows: list[Any] = connection.execute(sql, values).fetchall()
         return rows
+
+
+TABLES = {
+    "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
+    "postgres": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+}
+
+
+def dump(db: Database) -> list[str]:
+    """Return every row there is as text."""
+    return sorted(
+        f"{table} {row}"
+        for (table,) in looked_up(db, TABLES[db.dialect])
+        for row in looked_up(db, f"SELECT * FROM {table}")
+    )
 
 
 def _sorted(rows: list[Row]) -> list[Row]:

@@ -17,6 +17,8 @@ from tickets.db.registry import Registry
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 
+pytestmark = pytest.mark.sqlite
+
 PATIENCE_S = 30.0  # far beyond anything that works
 
 

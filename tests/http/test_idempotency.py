@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import API_TOKEN, Client, FrozenClock
 from tests.factories import Factory, Json, bearer, refused
+from tests.worlds import dump
 from tickets.db.database import Database
 from tickets.web import idempotency
 
@@ -196,11 +197,11 @@ class TestClaims:
         make.task()
         tokens = [self.claim(client)["lease_token"], self.claim(client)["lease_token"]]
 
-        with db.read() as tx, tx.raw() as connection:
-            dump = "\n".join(connection.iterdump())
+        rows = "\n".join(dump(db))
 
+        assert tokens[0] != tokens[1]
         for token in tokens:
-            assert token not in dump
+            assert token not in rows
 
     def test_a_repeated_claim_whose_lease_is_over_is_refused(
         self, client: Client, make: Factory, clock: FrozenClock

@@ -151,6 +151,7 @@ class TestWrites:
         assert scrape['tickets_write_seconds_count{phase="work"}'] == 2
         assert scrape['tickets_write_seconds_count{phase="commit"}'] == 1
 
+    @pytest.mark.sqlite
     def test_a_wait_in_vain_is_a_wait_and_nothing_else(
         self, scrape: Scrape, make: Factory, db: SqliteDatabase, registry: Registry
     ) -> None:
@@ -188,6 +189,7 @@ def test_the_age_of_the_oldest_task_and_leases_that_are_overdue(
     assert scrape['tickets_leases_overdue{role="coder"}'] == 1
 
 
+@pytest.mark.sqlite
 def test_the_database_the_disk_and_the_build_are_shown(
     scrape: Scrape, db: SqliteDatabase, client: Client, make: Factory
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,14 @@ from tests.factories import REVIEW, Factory, refused
 from tickets import __version__
 from tickets.app import Application
 from tickets.config import Settings
+from tickets.db.database import Database
 from tickets.db.registry import Registry, sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 
 
 def test_health_counts_tasks_by_stage_name_and_live_leases(
-    client: Client, make: Factory, clock: FrozenClock
+    client: Client, make: Factory, clock: FrozenClock, db: Database
 ) -> None:
     simple = make.pipeline()
     make.finished(simple)
@@ -38,7 +38,7 @@ def test_health_counts_tasks_by_stage_name_and_live_leases(
             {"stage": "todo", "count": 2},
         ],
         "active_leases": 2,
-        "sqlite_version": sqlite3.sqlite_version,
+        f"{db.engine.name}_version": db.engine.version,
     }
     assert client.get("/health?x=1", status=200).json == expected
     # D-07: a lease that is over is not live, whether or not anybody claimed

@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import Client, FrozenClock
+from tests.databases import SQLITE, registry
 from tests.factories import EPOCH_MS, NEVER_MS, REVIEW, SIMPLE, Factory, bearer, refused
 from tests.nulltickets import NEW_TASK_BODY, OTHER_TOKEN, TOKEN, OldDatabase, filled
+from tests.worlds import dump, looked_up
+from tickets.db.database import Database
+from tickets.db.migrations import migrate
+from tickets.db.registry import sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Invalid
 from tickets.tracker.operations.imports import ImportOperations
@@ -22,7 +27,7 @@ ERAS = pytest.mark.parametrize("era", ["gates", "store"])
 class Importer:
     """Imports into the database under test and keeps what it was told."""
 
-    def __init__(self, db: SqliteDatabase, clock: FrozenClock) -> None:
+    def __init__(self, db: Database, clock: FrozenClock) -> None:
         self._operations = ImportOperations(db, clock)
         self.told: list[str] = []
 
@@ -32,13 +37,8 @@ class Importer:
 
 
 @pytest.fixture
-def importer(db: SqliteDatabase, clock: FrozenClock) -> Importer:
+def importer(db: Database, clock: FrozenClock) -> Importer:
     return Importer(db, clock)
-
-
-def dump(db: SqliteDatabase) -> list[str]:
-    with closing(sqlite3.connect(db.path)) as connection:
-        return list(connection.iterdump())
 
 
 def test_every_kind_of_row_of_the_gates_era_comes_in(
@@ -205,7 +205,7 @@ def test_a_live_lease_goes_on_with_its_token(
 def test_the_ttl_of_a_lease_is_how_far_it_last_reached(
     tmp_path: Path,
     importer: Importer,
-    db: SqliteDatabase,
+    db: Database,
     heartbeat_ms: int,
     expires_ms: int,
     ttl_ms: int,
@@ -245,12 +245,11 @@ def test_a_lease_that_ran_out_meanwhile_is_swept_as_any_other(
 
 # D-43
 def test_only_what_the_service_wrote_counts_as_its_own(
-    tmp_path: Path, importer: Importer, db: SqliteDatabase
+    tmp_path: Path, importer: Importer, db: Database
 ) -> None:
     importer(filled(tmp_path / "old.db", era="store"))
 
-    with closing(sqlite3.connect(db.path)) as connection:
-        origins = connection.execute("SELECT id, origin FROM events ORDER BY id").fetchall()
+    origins = looked_up(db, "SELECT id, origin FROM events ORDER BY id")
 
     assert origins == [
         (3, "agent"),
@@ -338,7 +337,7 @@ def test_edges_assignments_artifacts_and_spans_can_be_read(
 
 # D-37
 def test_answers_are_repeated_but_no_token_comes_in(
-    tmp_path: Path, importer: Importer, client: Client, db: SqliteDatabase
+    tmp_path: Path, importer: Importer, client: Client, db: Database
 ) -> None:
     importer(filled(tmp_path / "old.db", era="store"))
 
@@ -359,7 +358,7 @@ def test_answers_are_repeated_but_no_token_comes_in(
 
 @ERAS
 def test_a_second_import_changes_nothing(
-    tmp_path: Path, importer: Importer, db: SqliteDatabase, clock: FrozenClock, era: str
+    tmp_path: Path, importer: Importer, db: Database, clock: FrozenClock, era: str
 ) -> None:
     old = filled(tmp_path / "old.db", era=era)
     before = old.digest()
@@ -378,7 +377,7 @@ def test_a_second_import_changes_nothing(
 
 
 def test_an_import_never_overwrites_what_was_done_here(
-    tmp_path: Path, importer: Importer, client: Client, make: Factory, db: SqliteDatabase
+    tmp_path: Path, importer: Importer, client: Client, make: Factory, db: Database
 ) -> None:
     old = filled(tmp_path / "old.db", era="store")
     importer(old)
@@ -431,7 +430,7 @@ def test_what_is_new_in_the_file_comes_in_with_a_later_import(
 
 
 def test_taken_ids_are_replaced_in_order(
-    tmp_path: Path, importer: Importer, client: Client, make: Factory, db: SqliteDatabase
+    tmp_path: Path, importer: Importer, client: Client, make: Factory, db: Database
 ) -> None:
     make.task()
     own = [make.event(make.claim()) for _ in range(1)]
@@ -776,7 +775,7 @@ def test_a_file_in_wal_mode_at_rest_gets_nothing_beside_it(
 
 @pytest.mark.parametrize("kind", ["text", "empty", "other", "ours", "directory", "cut"])
 def test_what_is_no_nulltickets_database_is_refused_and_nothing_written(
-    tmp_path: Path, importer: Importer, db: SqliteDatabase, kind: str
+    tmp_path: Path, importer: Importer, db: Database, kind: str
 ) -> None:
     path = tmp_path / "old.db"
     if kind == "text":
@@ -787,7 +786,8 @@ def test_what_is_no_nulltickets_database_is_refused_and_nothing_written(
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE tasks (id TEXT)")
     elif kind == "ours":
-        db.backup(path)
+        with closing(SqliteDatabase(str(path), registry=registry(SQLITE))) as ours:
+            migrate(ours, sql_root(), 1)
     elif kind == "directory":
         path.mkdir()
     else:
@@ -802,7 +802,7 @@ def test_what_is_no_nulltickets_database_is_refused_and_nothing_written(
 
 
 def test_a_damaged_file_brings_in_nothing_at_all(
-    tmp_path: Path, importer: Importer, db: SqliteDatabase
+    tmp_path: Path, importer: Importer, db: Database
 ) -> None:
     old = filled(tmp_path / "old.db", era="store")
     with closing(sqlite3.connect(old.path)) as connection:

@@ -63,8 +63,8 @@ def changes(db: Database) -> list[tuple[str, dict[str, Any]]]:
 
 
 def index_rows(db: Database) -> list[Any]:
-    sql = "SELECT rowid, namespace, key, content FROM kv_search ORDER BY rowid"
-    return looked_up(db, sql)
+    id_ = "rowid" if db.dialect == "sqlite" else "id"
+    return looked_up(db, f"SELECT {id_}, namespace, key, content FROM kv_search ORDER BY {id_}")
 
 
 class TestEntries:

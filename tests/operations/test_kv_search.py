@@ -24,8 +24,8 @@ def found(kv: KvOperations, q: str, **query: Any) -> list[str]:
 
 
 def index_rows(db: Database) -> list[Any]:
-    sql = "SELECT rowid, namespace, key, content FROM kv_search ORDER BY rowid"
-    return looked_up(db, sql)
+    id_ = "rowid" if db.dialect == "sqlite" else "id"
+    return looked_up(db, f"SELECT {id_}, namespace, key, content FROM kv_search ORDER BY {id_}")
 
 
 class TestSearch:
@@ -77,6 +77,7 @@ class TestSearch:
         assert found(kv, "before") == []
         assert found(kv, "after") == ["k"]
 
+    @pytest.mark.sqlite
     def test_the_best_match_comes_first_and_equals_by_age(self, kv: KvOperations) -> None:
         kv.put("n", "long", "needle " + "hay " * 50)
         kv.put("n", "twin2", "needle straw")
@@ -150,6 +151,7 @@ class TestSearch:
 
 # D-45
 class TestRebuild:
+    @pytest.mark.sqlite
     def test_a_rebuild_restores_a_lost_or_wrong_index(
         self, kv: KvOperations, db: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -181,6 +183,7 @@ class TestRebuild:
         assert kv.rebuild_search() == count
         assert len(found(kv, "word")) == count
 
+    @pytest.mark.sqlite
     def test_the_index_survives_vacuum(self, kv: KvOperations, db: SqliteDatabase) -> None:
         for number in range(5):
             kv.put("n", f"k{number}", f"word{number}")

@@ -14,6 +14,8 @@ from tickets.db.migrations import migrate
 from tickets.db.registry import Registry, sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 
+pytestmark = pytest.mark.sqlite
+
 # One task of each kind that is counted, as the first schema holds them.
 FIRST_SCHEMA_ROWS = """
 INSERT INTO pipelines (id, name, definition_json, created_at_ms) VALUES ('p', 'p', '{}', 1);
