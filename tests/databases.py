@@ -106,13 +106,16 @@ def empty_url() -> str:
     return server().url(name)
 
 
-def drop(url: str) -> None:
-    """Take back a database that fresh_url() gave; whoever still has it open is thrown out."""
+def drop(url: str, *, keep: bool = True) -> None:
+    """Take back a database; whoever still has it open is thrown out."""
     name = url.partition("@/")[2].partition("?")[0]
     server().execute(
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     )
-    _Servers.free.append(url)
+    if keep:
+        _Servers.free.append(url)
+    else:
+        server().execute(f"DROP DATABASE {name}")
 
 
 def server() -> PostgresServer:

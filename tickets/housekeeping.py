@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tickets.clock import Clock
 from tickets.config import Settings
-from tickets.db.database import Database
+from tickets.db.database import Collision, Database
 from tickets.errors import TicketsError
 from tickets.tracker.operations.readiness import Readiness, is_anything_due
 from tickets.tracker.operations.retention import RetentionOperations
@@ -63,6 +63,9 @@ class Housekeeping:
         name = work.__name__
         try:
             work()
+        except Collision:
+            # Somebody else was at the same; the next period sees what is left.
+            pass
         except TicketsError as error:
             # A full disk or a locked database passes; the next period tries again, and says
             # nothing while it is still the same.

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ import psycopg
 
 from tickets.db import postgres
 from tickets.db.database import Engine, Observer, Reading
-from tickets.db.errors import Collision
 from tickets.db.postgres_ledger import PostgresLedger, applied
 from tickets.db.postgres_pool import Link, Pool
 from tickets.db.postgres_transaction import PostgresTransaction
@@ -163,7 +162,7 @@ class PostgresDatabase:
             return
         self._tended_at = now
         for name in self._upkeep:
-            with suppress(Collision), self.write() as tx:
+            with self.write() as tx:
                 tx.run(name)
 
     def ping(self) -> None:

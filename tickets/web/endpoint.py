@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from falcon import Request, Response
 
+from tickets.db.repeating import repeated
 from tickets.errors import Invalid, InvalidJson, TicketsError, UnsupportedEncoding
 from tickets.web.answers import encode
 from tickets.web.auth import Access, require
@@ -85,21 +86,22 @@ def endpoint(
                     before_body(self, req, **path)
                 raise
             resp.status = spec.status
-            if spec.replays_itself or req.method not in WRITE_METHODS:
-                write_answer(resp, work(self, req, resp, **arguments))
-            else:
-                answer = once(
-                    req,
-                    resp,
-                    lambda: work(self, req, resp, **arguments),
-                    patience_ms=spec.patience_ms,
-                )
-                write_answer(resp, answer)
+            answer = _answer(spec, req, resp, lambda: work(self, req, resp, **arguments))
+            write_answer(resp, answer)
 
         respond.endpoint = spec  # type: ignore[attr-defined]  # read by the OpenAPI writer
         return respond  # type: ignore[return-value]  # Falcon calls it without documents
 
     return decorate
+
+
+def _answer(spec: Endpoint, req: Request, resp: Response, work: Callable[[], Any]) -> Any:
+    """Do the work, at most once and, where another writer was in its way, anew."""
+    if spec.replays_itself:
+        return work()
+    if req.method not in WRITE_METHODS:
+        return repeated(work)
+    return once(req, resp, work, patience_ms=spec.patience_ms)
 
 
 def _read_arguments(spec: Endpoint, req: Request, arguments: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from falcon import Request, Response
 
 from tickets.clock import Clock
 from tickets.db.database import Database, Transaction
+from tickets.db.repeating import repeated
 from tickets.errors import IdempotencyConflict, Invalid
 from tickets.web.answers import encode, to_json
 from tickets.web.rawpath import path_segments
@@ -79,11 +80,19 @@ def once(
     replay: Callable[[Any], Any] | None = None,
     patience_ms: int | None = None,
 ) -> Any:
-    """Do ``work``, at most once where the request carries an ``Idempotency-Key``."""
+    """Do ``work``, at most once where the request carries an ``Idempotency-Key``.
+
+    Where another writer was in its way it is done anew: nothing was answered yet.
+    """
     if req.env.get("HTTP_IDEMPOTENCY_KEY") is None:
-        return work()
+        return repeated(work)
     keys: IdempotencyKeys = req.context.idempotency
-    return keys.once(req, resp, work, redact=redact, replay=replay, patience_ms=patience_ms)
+    return repeated(
+        lambda: keys.once(
+            req, resp, work, redact=redact, replay=replay, patience_ms=patience_ms
+        ),
+        is_recorded=True,
+    )
 
 
 def _identity(req: Request) -> dict[str, str]:

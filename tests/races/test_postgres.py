@@ -1,0 +1,354 @@
+"""What only PostgreSQL does: many writers at once, and a server that comes and goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Client
+from tests.databases import drop, empty_url, open_place
+from tests.factories import Factory, refused
+from tests.worlds import World, looked_up
+from tickets.db.database import Collision, ConstraintViolated, Database
+from tickets.db.migrations import migrate, pending
+from tickets.db.postgres_database import PostgresDatabase
+from tickets.db.registry import sql_root
+from tickets.db.repeating import TRIES, repeated
+from tickets.errors import Busy, OutcomeUnknown
+from tickets.tracker.domain.documents import ChangesQuery
+
+pytestmark = pytest.mark.postgres
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def server(db: Database) -> PostgresDatabase:
+    assert isinstance(db, PostgresDatabase)
+    return db
+
+
+@pytest.fixture
+def beside() -> Iterator[Callable[[Callable[[], Any]], Any]]:
+    """Return a function that runs a callable in another thread and waits for it."""
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda act: pool.submit(act).result(PATIENCE_S)
+
+
+def throw_out(client: psycopg.Connection[Any]) -> None:
+    """Throw every other connection to this database out."""
+    client.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+class TestFeed:
+    def test_a_reader_stops_before_a_change_that_may_still_come(
+        self, world: World, db: Database, beside: Callable[..., Any]
+    ) -> None:
+        pipeline_id = world.pipeline()
+        world.task(pipeline_id)
+        before = world.do.changes.list_after(ChangesQuery()).next_cursor
+
+        with db.write() as tx:
+            # Draws the next id, and is not committed when the one after that is.
+            tx.run(
+                "changes.append",
+                now_ms=1,
+                kind="task.created",
+                task_id="slow",
+                run_id=None,
+                data_json="{}",
+            )
+            beside(lambda: world.task(pipeline_id))
+            meanwhile = beside(lambda: world.do.changes.list_after(ChangesQuery(after=before)))
+
+        assert meanwhile.items == []
+        assert meanwhile.next_cursor == before
+        after = world.do.changes.list_after(ChangesQuery(after=meanwhile.next_cursor))
+        assert [change.task_id == "slow" for change in after.items] == [True, False]
+
+    def test_who_follows_the_feed_misses_nothing(self, world: World) -> None:
+        pipeline_id = world.pipeline()
+        is_over = threading.Event()
+        seen: list[int] = []
+
+        def follow() -> None:
+            cursor = "0"
+            while True:
+                last = is_over.is_set()
+                part = world.do.changes.list_after(ChangesQuery(after=cursor, limit=1000))
+                seen.extend(change.id for change in part.items)
+                cursor = part.next_cursor
+                if last and not part.items:
+                    return
+
+        with ThreadPoolExecutor(10) as pool:
+            follower = pool.submit(follow)
+            writers = [
+                pool.submit(lambda: [world.task(pipeline_id) for _ in range(40)])
+                for _ in range(8)
+            ]
+            for writer in writers:
+                writer.result(PATIENCE_S)
+            is_over.set()
+            follower.result(PATIENCE_S)
+
+        ids = [row[0] for row in looked_up(world.db, "SELECT id FROM changes ORDER BY id")]
+        assert seen == ids
+
+    def test_an_id_that_was_rolled_back_holds_nobody_up(
+        self, world: World, db: Database
+    ) -> None:
+        pipeline_id = world.pipeline()
+        with pytest.raises(KeyError):
+            lose(db, lambda: world.task(pipeline_id))
+        task_id = world.task(pipeline_id)
+
+        assert world.changes()[-1].task_id == task_id
+
+
+class TestCounts:
+    def test_folding_changes_no_count(self, world: World) -> None:
+        pipeline_id = world.pipeline()
+        world.finish(pipeline_id)
+        world.tasks(pipeline_id, 3)
+        world.claim()
+        counted = world.queue_counted()
+        assert looked_up(world.db, "SELECT COUNT(*) FROM task_count_deltas") != [(0,)]
+
+        with world.db.write() as tx:
+            tx.run("tasks.fold_counts")
+
+        assert looked_up(world.db, "SELECT COUNT(*) FROM task_count_deltas") == [(0,)]
+        assert world.queue_counted() == counted
+        world.claim()
+        world.check()
+
+    def test_folds_and_writes_at_once_lose_no_count(self, world: World) -> None:
+        pipeline_id = world.pipeline()
+
+        def fold() -> None:
+            for _ in range(30):
+                with world.db.write() as tx:
+                    tx.run("tasks.fold_counts")
+
+        def create() -> None:
+            for _ in range(30):
+                world.task(pipeline_id)
+
+        with ThreadPoolExecutor(6) as pool:
+            acts = [pool.submit(fold) for _ in range(2)]
+            acts += [pool.submit(create) for _ in range(4)]
+            for act in acts:
+                act.result(PATIENCE_S)
+
+        world.check()
+        assert world.queue_counted()[0]["claimable_count"] == 120
+
+
+class TestRepeating:
+    def test_what_collides_is_done_anew_and_not_for_ever(self) -> None:
+        tries: list[int] = []
+
+        def collide() -> None:
+            tries.append(1)
+            raise Collision
+
+        with pytest.raises(Collision):
+            repeated(collide)
+
+        assert len(tries) == TRIES
+
+    @pytest.mark.parametrize(
+        ("error", "is_recorded", "count"),
+        [
+            (OutcomeUnknown(), False, 1),
+            (OutcomeUnknown(), True, TRIES),
+            (ConstraintViolated("", "unique", may_pass=True), False, TRIES),
+            (ConstraintViolated("", "check"), False, 1),
+            (Busy(), False, 1),
+        ],
+    )
+    def test_only_what_may_pass_is_tried_again(
+        self, error: Exception, is_recorded: bool, count: int
+    ) -> None:
+        tries: list[int] = []
+
+        def fail() -> None:
+            tries.append(1)
+            raise error
+
+        with pytest.raises(type(error)):
+            repeated(fail, is_recorded=is_recorded)
+
+        assert len(tries) == count
+
+    def test_a_request_whose_connection_is_lost_on_the_way_is_done_anew(
+        self, server: PostgresDatabase, make: Factory, client: Client
+    ) -> None:
+        pipeline_id = make.pipeline()
+        body = {"pipeline_id": pipeline_id, "title": "t", "description": "d"}
+        is_cut = False
+        began = server._pool.begin
+
+        def cut_once(sql: str, deadline: float) -> Any:
+            nonlocal is_cut
+            link = began(sql, deadline)
+            if not is_cut:
+                is_cut = True
+                link.connection.pgconn.finish()
+            return link
+
+        server._pool.begin = cut_once  # type: ignore[method-assign]
+        client.post_json("/tasks", body, status=201)
+
+        assert is_cut
+        assert len(client.get("/tasks").json["items"]) == 1
+
+    def test_a_deadlock_is_nobodys_error(self, world: World) -> None:
+        one, two = world.tasks(world.pipeline(), 2)
+        meet = threading.Barrier(2, timeout=PATIENCE_S)
+        tries: list[int] = []
+
+        def lock(first: str, second: str) -> None:
+            tries.append(1)
+            with world.db.write() as tx:
+                tx.hold("tasks.lock", task_id=first)
+                if len(tries) <= 2:
+                    meet.wait()
+                tx.hold("tasks.lock", task_id=second)
+
+        with ThreadPoolExecutor(2) as pool:
+            acts = [
+                pool.submit(repeated, lambda: lock(one, two)),
+                pool.submit(repeated, lambda: lock(two, one)),
+            ]
+            for act in acts:
+                act.result(PATIENCE_S)
+
+        assert len(tries) == 3
+
+
+class TestServer:
+    def test_connections_that_the_server_closed_are_replaced(
+        self, server: PostgresDatabase, world: World
+    ) -> None:
+        world.pipeline()
+        with psycopg.connect(**server._parameters, autocommit=True) as other:
+            throw_out(other)
+
+        world.pipeline()
+
+    def test_a_commit_whose_answer_is_lost_has_an_unknown_outcome(
+        self, server: PostgresDatabase, make: Factory, client: Client
+    ) -> None:
+        pipeline_id = make.pipeline()
+        body = {"pipeline_id": pipeline_id, "title": "t", "description": "d"}
+        cuts = cut_commits(server)
+
+        cuts.append(1)
+        answer = client.post_json("/tasks", body, status=503)
+        assert answer.json == refused("outcome_unknown")
+        assert int(answer.headers["Retry-After"]) > 0
+        # It was done, as it happens.
+        assert len(client.get("/tasks").json["items"]) == 1
+
+        cuts.append(1)
+        headers = {"Idempotency-Key": "k"}
+        client.post_json("/tasks", body, headers=headers, status=201)
+        assert len(client.get("/tasks").json["items"]) == 2
+
+    def test_a_lock_that_somebody_holds_is_waited_for_only_so_long(
+        self, world: World, beside: Callable[..., Any]
+    ) -> None:
+        task_id = world.task(world.pipeline())
+
+        def impatient() -> None:
+            with world.db.write(patience_ms=50) as tx:
+                tx.hold("tasks.lock", task_id=task_id)
+
+        with world.db.write() as tx:
+            tx.hold("tasks.lock", task_id=task_id)
+            with pytest.raises(Busy):
+                beside(impatient)
+
+    def test_a_statement_that_failed_and_was_passed_over_lets_nothing_be_committed(
+        self, world: World
+    ) -> None:
+        pipeline_id = world.pipeline()
+
+        def carry_on() -> None:
+            with world.db.write() as tx:
+                tx.run("marks.raise", name="kept", value=1)
+                with pytest.raises(ConstraintViolated):
+                    tx.run(
+                        "pipelines.add_stage",
+                        pipeline_id=pipeline_id,
+                        stage="todo",
+                        agent_role=None,
+                        is_terminal=0,
+                    )
+
+        with pytest.raises(ConstraintViolated):
+            carry_on()
+
+        assert looked_up(world.db, "SELECT COUNT(*) FROM marks") == [(0,)]
+
+    @pytest.mark.parametrize("path", ["/store/n/a%00b", "/tasks/a%00b"])
+    def test_the_character_that_it_cannot_store_is_refused(
+        self, client: Client, path: str
+    ) -> None:
+        assert client.get(path, status="*").status_int in (400, 404)
+        if path.startswith("/store"):
+            client.put_json(path, {"value": 1}, status=400)
+
+    def test_many_that_start_at_once_migrate_once(self) -> None:
+        url = empty_url()
+        hosts = [open_place(url) for _ in range(6)]
+        try:
+            with ThreadPoolExecutor(6) as pool:
+                applied = list(pool.map(lambda host: migrate(host, sql_root(), 1), hosts))
+
+            assert sorted(map(len, applied)) == [0] * 5 + [3]
+            assert pending(hosts[0], sql_root()) == []
+        finally:
+            for host in hosts:
+                host.close()
+            drop(url, keep=False)
+
+
+def lose(db: Database, act: Callable[[], Any]) -> None:
+    """Do something in a transaction that is undone."""
+    with db.write():
+        act()
+        raise KeyError
+
+
+def cut_commits(server: PostgresDatabase) -> list[int]:
+    """Cut the connection after each commit for which the list returned holds an entry."""
+    cuts: list[int] = []
+    began = server._pool.begin
+
+    def begin(sql: str, deadline: float) -> Any:
+        link = began(sql, deadline)
+        control = link.control
+
+        def cut(sql: str) -> None:
+            control(sql)
+            if sql == "COMMIT" and cuts:
+                cuts.pop()
+                link.connection.pgconn.finish()
+                raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        link.control = cut  # type: ignore[method-assign]
+        return link
+
+    server._pool.begin = begin  # type: ignore[method-assign]
+    return cuts
