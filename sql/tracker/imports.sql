@@ -42,7 +42,7 @@ SELECT :id, t.id, :attempt, :status, :agent_id, :agent_role, :started_at_ms,
   FROM tasks AS t
  WHERE t.id = :task_id
    AND t.seq > :after_task_seq
-   AND :attempt >= 1
+   AND CAST(:attempt AS BIGINT) >= 1
     ON CONFLICT DO NOTHING;
 
 -- name: resume_run :run

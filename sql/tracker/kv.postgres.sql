@@ -16,7 +16,7 @@ SELECT pg_advisory_xact_lock(5, hashtext(:namespace));
 
 -- name: index :run
 -- uses: kv_search_pkey
--- Takes the place of what was indexed for the entry before.
+-- A table of its own kind in each database. Takes the place of what was indexed for the entry before.
 INSERT INTO kv_search (id, namespace, key, content)
 VALUES (:id, :namespace, :key, :content)
     ON CONFLICT (id) DO UPDATE
@@ -26,6 +26,7 @@ VALUES (:id, :namespace, :key, :content)
 
 -- name: unindex :run
 -- uses: kv_search_pkey
+-- A table of its own kind in each database.
 DELETE FROM kv_search
  WHERE id = :id;
 
@@ -39,6 +40,7 @@ DELETE FROM kv_search
 
 -- name: unindex_range :run
 -- uses: kv_search_pkey
+-- A table of its own kind in each database.
 DELETE FROM kv_search
  WHERE id > :after_id
    AND id <= :upto_id;

@@ -94,7 +94,7 @@ schema.config.generation.update(
 @pytest.fixture(scope="module", autouse=True)
 def served() -> Iterator[None]:
     with scratch_world() as (world, clock):
-        configured = Settings(db=Path(world.file.path), wait_slots=0, api_token=API_TOKEN)
+        configured = Settings(db=Path("unused.db"), wait_slots=0, api_token=API_TOKEN)
         live.world, live.app = world, Application(world.db, configured, clock)
         yield
     never = [label for label, count in live.answered.items() if count == 0]

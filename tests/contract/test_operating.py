@@ -50,6 +50,7 @@ def scraped(client: Client, make: Factory) -> dict[str, set[str]]:
     return labels
 
 
+@pytest.mark.sqlite
 def test_the_page_lists_what_a_scrape_shows(client: Client, make: Factory) -> None:
     listed = {
         name: set(re.findall(r"`(\w+)`", labels))
@@ -65,6 +66,7 @@ def test_the_page_lists_what_a_scrape_shows(client: Client, make: Factory) -> No
         assert listed[name] == shown.get(name, shown.get(f"{name}_sum")), name
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("rule", RULES)
 def test_alerts_are_about_series_that_are_there(
     client: Client, make: Factory, rule: dict[str, Any]
@@ -84,6 +86,7 @@ def test_alerts_are_about_series_that_are_there(
 
 
 # Values that a query selects must occur, or it would never find anything.
+@pytest.mark.sqlite
 @pytest.mark.parametrize("rule", RULES)
 def test_alerts_ask_for_values_that_are_counted(
     client: Client, make: Factory, rule: dict[str, Any]

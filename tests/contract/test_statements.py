@@ -14,12 +14,21 @@ import tickets
 from tickets.db.database import Database
 from tickets.db.registry import Registry, Statement, sql_root
 
-KINDS = {"one": "one", "many": "many", "value": "value", "run": "run", "run_many": "run"}
+KINDS = {
+    "one": "one",
+    "many": "many",
+    "value": "value",
+    "run": "run",
+    "run_many": "run",
+    "hold": "run",
+}
 # Its own words for a table's key, those for the automatic index of a key that is text, and
 # none at all where MIN or MAX goes to an end of the table.
 PRIMARY_KEY = r"PRIMARY KEY|sqlite_autoindex_\w+_1|^SEARCH \w+$"
 REGISTRY = Registry.load(sql_root(), "sqlite")
 STATEMENTS = sorted(REGISTRY, key=lambda statement: statement.name)
+POSTGRES = Registry.load(sql_root(), "postgres")
+POSTGRES_STATEMENTS = sorted(POSTGRES, key=lambda statement: statement.name)
 
 
 class Call(NamedTuple):
@@ -57,11 +66,24 @@ def calls() -> Iterator[Call]:
 CALLS = list(calls())
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.place} {call.name}")
-def test_each_call_names_a_statement_of_its_kind_with_its_parameters(call: Call) -> None:
-    assert call.name in REGISTRY
+def in_dialects(call: Call) -> list[tuple[Call, str]]:
+    """Return the dialects in which a call wants its statement: locks are for many writers."""
+    dialects = ["postgres"] if call.method == "hold" else ["sqlite", "postgres"]
+    return [(call, dialect) for dialect in dialects]
 
-    statement = REGISTRY[call.name]
+
+@pytest.mark.parametrize(
+    ("call", "dialect"),
+    [pair for call in CALLS for pair in in_dialects(call)],
+    ids=lambda value: value if isinstance(value, str) else f"{value.place} {value.name}",
+)
+def test_each_call_names_a_statement_of_its_kind_with_its_parameters(
+    call: Call, dialect: str
+) -> None:
+    registry = {"sqlite": REGISTRY, "postgres": POSTGRES}[dialect]
+    assert call.name in registry
+
+    statement = registry[call.name]
 
     assert statement.kind == KINDS[call.method]
     if call.is_open:
@@ -78,9 +100,17 @@ def test_each_statement_is_named_somewhere() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
 
-    assert [s.name for s in STATEMENTS if s.name not in named] == []
+    everything = [*STATEMENTS, *POSTGRES_STATEMENTS]
+    assert [s.name for s in everything if s.name not in named] == []
 
 
+def test_each_override_begins_with_the_reason() -> None:
+    overrides = [s for s in POSTGRES_STATEMENTS if s.path.name.endswith(".postgres.sql")]
+
+    assert [s.name for s in overrides if not s.description] == []
+
+
+@pytest.mark.sqlite
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.name)
 def test_each_plan_uses_what_its_header_says(statement: Statement, db: Database) -> None:
     if re.match(r"\s*INSERT\b.*\bVALUES\b", statement.sql, re.IGNORECASE | re.DOTALL):
@@ -94,6 +124,7 @@ def test_each_plan_uses_what_its_header_says(statement: Statement, db: Database)
         assert re.search(wanted, plan, re.MULTILINE), f"{index} is not in:\n{plan}"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.name)
 def test_no_plan_scans_a_table_unless_its_header_says_why(
     statement: Statement, db: Database
@@ -108,6 +139,32 @@ def test_no_plan_scans_a_table_unless_its_header_says_why(
     }
 
     assert {name for name in scanned if is_table(name, db)} <= allowed, plan
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("statement", POSTGRES_STATEMENTS, ids=lambda statement: statement.name)
+def test_postgresql_understands_each_statement_and_can_use_its_indexes(
+    statement: Statement, db: Database
+) -> None:
+    numbers = {name: f"${n}" for n, name in enumerate(sorted(statement.parameters), 1)}
+    sql = POSTGRES.for_psycopg()[statement.name].decode() % numbers
+    if sql.startswith("LOCK"):
+        # Cannot be prepared, has no plan.
+        return
+    nothing = f"({', '.join(['NULL'] * len(numbers))})" if numbers else ""
+    with db.write() as tx, tx.raw() as connection:
+        # Tables are empty here, and would be read from end to end for that reason alone; a
+        # plan for these values would look at no table at all.
+        connection.execute("SET LOCAL enable_seqscan = off")
+        connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        connection.execute(f"PREPARE asked AS {sql}", prepare=False)
+        rows = connection.execute(f"EXPLAIN EXECUTE asked{nothing}", prepare=False).fetchall()
+        connection.execute("DEALLOCATE asked", prepare=False)
+    plan = "\n".join(row[0] for row in rows)
+
+    if statement.path.name.endswith(".postgres.sql"):
+        for index in statement.uses:
+            assert index in plan, plan
 
 
 def explained(statement: Statement, db: Database) -> str:

@@ -162,8 +162,8 @@ class PostgresDatabase:
             return
         self._tended_at = now
         for name in self._upkeep:
-            with self.write() as tx:
-                tx.run(name)
+            with self.write() as block:
+                block.run(name)
 
     def ping(self) -> None:
         """Ask the server something; raises what keeps it from answering."""
