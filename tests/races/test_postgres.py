@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from tests.conftest import Client
 from tests.databases import drop, empty_url, open_place
 from tests.factories import Factory, refused
-from tests.worlds import World, looked_up
+from tests.worlds import World, looked_up, refusal
 from tickets.db.database import Collision, ConstraintViolated, Database
 from tickets.db.migrations import migrate, pending
 from tickets.db.postgres_database import PostgresDatabase
@@ -38,6 +39,26 @@ def beside() -> Iterator[Callable[[Callable[[], Any]], Any]]:
     """Return a function that runs a callable in another thread and waits for it."""
     with ThreadPoolExecutor(1) as pool:
         yield lambda act: pool.submit(act).result(PATIENCE_S)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
+
+
+def until_blocked(world: World) -> None:
+    """Return once a connection to this database waits for a lock."""
+    deadline = time.monotonic() + PATIENCE_S
+    while looked_up(
+        world.db,
+        "SELECT COUNT(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    ) == [(0,)]:
+        assert time.monotonic() < deadline, "nobody waits"
+        with world.db.write() as tx, tx.raw() as connection:
+            # What the view shows stays the same within a transaction otherwise.
+            connection.execute("SELECT pg_stat_clear_snapshot()")
 
 
 def throw_out(client: psycopg.Connection[Any]) -> None:
@@ -112,6 +133,44 @@ class TestFeed:
         task_id = world.task(pipeline_id)
 
         assert world.changes()[-1].task_id == task_id
+
+
+class TestLocks:
+    def test_a_claim_waits_for_a_task_that_another_may_not_take_in_the_end(
+        self, world: World, pool: ThreadPoolExecutor
+    ) -> None:
+        task_id = world.task(world.pipeline())
+
+        with world.db.write() as tx:
+            tx.many("tasks.next_claimable", agent_role="coder", agent_id="a1", limit=1)
+            waiting = pool.submit(world.claims, agent="a2")
+            until_blocked(world)
+
+        assert [claim.task.id for claim in waiting.result(PATIENCE_S)] == [task_id]
+
+    def test_nothing_is_added_to_a_run_whose_end_is_not_committed_yet(
+        self, world: World, pool: ThreadPoolExecutor
+    ) -> None:
+        world.task(world.pipeline())
+        claim = world.claim()
+
+        with world.db.write():
+            world.transition(claim)
+            late = pool.submit(refusal, world.event, claim)
+            until_blocked(world)
+
+        assert late.result(PATIENCE_S) == "not_found"
+
+    def test_claims_pass_over_what_others_hold(
+        self, world: World, pool: ThreadPoolExecutor
+    ) -> None:
+        first, second = world.tasks(world.pipeline(), 2)
+
+        with world.db.write():
+            assert world.claim().task.id == first
+            other = pool.submit(world.claim, agent="a2").result(PATIENCE_S)
+
+        assert other.task.id == second
 
 
 class TestCounts:
