@@ -34,8 +34,12 @@ BENCH_DB = $(if $(findstring command line,$(origin DB)),$(DB))
 JOBS ?= auto
 PYTEST := $(PY) -m pytest
 FAST := $(wildcard tests/domain tests/db tests/operations tests/http tests/contract tests/config)
-FUZZ := $(wildcard tests/fuzz)
+MORE := $(wildcard tests/fuzz tests/races)
 SLOW := $(wildcard tests/stateful tests/process tests/faults)
+# What runs a second time, on PostgreSQL; SKIP_POSTGRES=1 leaves that out.
+SKIP_POSTGRES ?=
+TWICE := $(wildcard tests/operations tests/http tests/contract tests/races)
+TWICE_SLOW := $(wildcard tests/stateful)
 
 .PHONY: help install serve migrate test test-fast drill format lint types imports api-docs openapi e2e \
 	bench wheel check clean
@@ -76,15 +80,17 @@ serve: $(VENV)/.installed ## the service on 127.0.0.1:7700 with ./tickets.db (PO
 migrate: $(VENV)/.installed ## bring the database DB= up to date and exit
 	@$(PY) -m tickets migrate --db '$(DB)' $(ARGS)
 
-test: install ## everything that must hold to land (ARGS= goes to pytest)
-	$(PYTEST) -n $(JOBS) --dist loadfile $(FAST) $(FUZZ) $(ARGS)
+test: install ## everything that must hold to land (ARGS= goes to pytest; SKIP_POSTGRES=1)
+	$(PYTEST) -n $(JOBS) --dist loadfile $(FAST) $(MORE) $(ARGS)
 	$(if $(SLOW),$(PYTEST) $(SLOW) $(ARGS))
+	$(if $(SKIP_POSTGRES),,$(PYTEST) --database postgres -n $(JOBS) --dist loadfile $(TWICE) $(ARGS))
+	$(if $(SKIP_POSTGRES),,$(PYTEST) --database postgres $(TWICE_SLOW) $(ARGS))
 
 test-fast: install ## the inner loop: domain, db, operations, http, contract, config
 	$(PYTEST) -q -n $(JOBS) --dist loadfile $(FAST) $(ARGS)
 
 drill: install ## the long seeded runs
-	TICKETS_DRILL=1 $(PYTEST) $(SLOW) $(FUZZ) $(ARGS)
+	TICKETS_DRILL=1 $(PYTEST) $(SLOW) $(MORE) $(ARGS)
 
 format: install ## format the code and apply safe fixes
 	$(BIN)/ruff format .

@@ -22,7 +22,7 @@ MODULES = sorted((ROOT / "tickets").rglob("*.py"))
 
 # Programs that a page may tell its reader to run besides our own.
 PROGRAMS = re.compile(
-    "cat|cd|chmod|chown|cp|curl|docker|git|install|jq|ln|ls|mkdir|mv|openssl|pip|python3?|rm|sh"
+    "cat|cd|chmod|chown|cp|createdb|curl|docker|git|install|jq|ln|ls|mkdir|mv|openssl|pip|python3?|rm|sh"
     "|sudo|systemctl|tail|tee|useradd"
 )
 
