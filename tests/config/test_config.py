@@ -254,3 +254,15 @@ def test_a_duration_has_a_unit(text: str, span_ms: int) -> None:
     for wrong in (text[:-1], "-" + text, text + " ", ""):
         with pytest.raises(ValueError, match="must be"):
             parse_duration_ms(wrong)
+
+
+def test_a_url_of_a_server_is_taken_as_it_is_and_shown_without_its_password() -> None:
+    url = "postgresql://me:secret@db.example/tickets?password=hidden&sslmode=require"
+
+    settings = load_settings({"db": url}, {})
+
+    assert settings.db == url
+    assert "db.example/tickets" in settings.shown_db
+    for text in (settings.shown_db, repr(settings)):
+        assert "secret" not in text
+        assert "hidden" not in text

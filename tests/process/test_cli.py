@@ -55,7 +55,7 @@ def test_help_explains_and_starts_nothing(tmp_path: Path, arguments: list[str]) 
         ["--token", ""],
         ["--token", "a", "--token-file", "b"],
         ["--host", "0.0.0.0"],
-        ["--db", "postgresql://localhost/tickets"],
+        ["--db", "mysql://localhost/tickets"],
         ["prune"],
         ["prune", "--older-than", "a month"],
         ["backup"],

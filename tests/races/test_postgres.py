@@ -360,6 +360,14 @@ class TestServer:
 
         assert looked_up(world.db, "SELECT COUNT(*) FROM marks") == [(0,)]
 
+    def test_a_server_that_is_not_there_is_named(self) -> None:
+        nowhere = open_place("postgresql://nobody@127.0.0.1:1/none", busy_timeout_ms=20)
+
+        with pytest.raises(Busy, match="cannot be reached"):
+            migrate(nowhere, sql_root(), 1)
+        with pytest.raises(Busy, match="cannot be reached"):
+            nowhere.ping()
+
     @pytest.mark.parametrize("path", ["/store/n/a%00b", "/tasks/a%00b"])
     def test_the_character_that_it_cannot_store_is_refused(
         self, client: Client, path: str

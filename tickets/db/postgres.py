@@ -145,6 +145,13 @@ def translate(error: Exception, doing: str = "") -> Exception:
     return StatementFailed(f"{doing or 'statement'}: {error}")
 
 
+def unreachable(error: psycopg.Error) -> Busy:
+    """Return what to say where no connection could be had."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    return Busy(f"The database server cannot be reached: {reason}")
+
+
 @contextmanager
 def translated(doing: str = "") -> Iterator[None]:
     """Turn what the driver raises inside the block into the family; ``doing`` names it."""

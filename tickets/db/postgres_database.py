@@ -196,8 +196,10 @@ class PostgresDatabase:
     @contextmanager
     def ledger(self) -> Iterator[PostgresLedger]:
         """Hold the record of migrations, on a connection of its own."""
-        with postgres.translated("connect"):
+        try:
             connection = postgres.connect(self._parameters)
+        except psycopg.Error as error:
+            raise postgres.unreachable(error) from error
         with connection, postgres.translated("migrate"):
             yield PostgresLedger(connection)
 

@@ -93,7 +93,7 @@ class Pool:
     def _pause(self, error: psycopg.Error, deadline: float) -> None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise Busy(f"The database server cannot be reached: {_reason(error)}") from error
+            raise postgres.unreachable(error) from error
         with FLOOR.away:
             time.sleep(min(_PAUSE_S, left_s))
 
@@ -114,8 +114,3 @@ class Pool:
             idle, self._idle = self._idle, []
         for link in idle:
             link.connection.close()
-
-
-def _reason(error: psycopg.Error) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
