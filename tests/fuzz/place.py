@@ -71,7 +71,7 @@ class Place:
         self.world = world
         self.clock = clock
         settings = Settings(
-            db=Path(world.db.path),
+            db=Path("unused"),
             wait_slots=0,
             max_body_bytes=MAX_BODY_BYTES,
             api_token=api_token,
