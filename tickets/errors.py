@@ -44,6 +44,7 @@
     ├── UnsupportedEncoding             415  unsupported_encoding
     ├── Busy                            503  busy, with Retry-After
     │   └── OutcomeUnknown                   outcome_unknown
+    ├── DatabaseReplaced                503  database_replaced
     └── StorageFull                     507  storage_full
 """
 
@@ -371,6 +372,17 @@ class OutcomeUnknown(Busy):
     message = (
         "The connection to the database was lost at the end: nobody knows whether this was"
         " done; look before repeating it, or repeat it with an Idempotency-Key"
+    )
+
+
+class DatabaseReplaced(TicketsError):
+    """The file that is open is no longer the one on disk; what goes into it would be lost."""
+
+    status = 503
+    code = "database_replaced"
+    message = (
+        "The database file was deleted or replaced; stop the service, put the file back, start"
+        " it again"
     )
 
 

@@ -12,6 +12,7 @@ from tests.factories import REVIEW, Factory, refused
 from tickets import __version__
 from tickets.app import Application
 from tickets.config import Settings
+from tickets.db import presence
 from tickets.db.database import Database
 from tickets.db.registry import Registry, sql_root
 from tickets.db.sqlite_database import SqliteDatabase
@@ -124,3 +125,19 @@ class TestMetrics:
         self, secured: Client, serve: Callable[..., Client]
     ) -> None:
         assert secured.get("/metrics", status=401).json == refused("unauthorized")
+
+
+@pytest.mark.sqlite
+def test_a_deleted_database_is_told_to_monitors_and_writers(
+    client: Client, db: SqliteDatabase, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "LOOK_EVERY_S", 0.0)
+    pipeline_id = make.pipeline()
+    client.get("/ready", status=200)
+    Path(db.path).unlink()
+
+    ready = client.get("/ready", status=503)
+    body = {"pipeline_id": pipeline_id, "title": "t", "description": "d"}
+    written = client.post_json("/tasks", body, status=503)
+
+    assert ready.json == written.json == refused("database_replaced")

@@ -25,6 +25,7 @@ from tickets.db import sqlite
 from tickets.db.batch import Batch, Line
 from tickets.db.filelock import FileLock
 from tickets.db.log import Log
+from tickets.db.presence import Presence
 from tickets.errors import Busy, TicketsError
 from tickets.floor import FLOOR
 
@@ -42,6 +43,7 @@ class Gate:
     ) -> None:
         self._path = path
         self._log = Log(path)
+        self._presence = Presence(path, self._log)
         self._is_durable = durability == "full"
         self._publish = publish
         self._line = Line()
@@ -125,7 +127,15 @@ class Gate:
         if self._connection is None:
             with sqlite.translated(self._path):
                 self._connection = sqlite.open_writer(self._path)
+            self._presence.remember()
         return self._connection
+
+    def check_files(self) -> None:
+        """Return where database and log are those that are open here, if any are.
+
+        Raises DatabaseReplaced, Busy.
+        """
+        self._presence.check()
 
     def is_used(self) -> bool:
         """Tell whether this process has the file open for writing."""
@@ -166,6 +176,8 @@ class Gate:
             raise RuntimeError("the database is closed")
         try:
             if self._connection is None:
+                # A file that was there before is not made anew.
+                self._presence.check()
                 sqlite.create_file(self._path)
             self._lock.acquire(deadline)
             try:
@@ -178,6 +190,12 @@ class Gate:
 
     def _begin(self, deadline: float) -> Batch:
         self._acquire(deadline)
+        try:
+            self._presence.check_sometimes(time.monotonic())
+        except BaseException:
+            # The connection stays open: closing it could delete the log of another file.
+            self._lock.release()
+            raise
         try:
             while True:
                 try:

@@ -34,6 +34,14 @@ class Log:
         """Let go of the file; it is closed when nobody syncs it any more."""
         self._file = None
 
+    def is_deleted(self) -> bool:
+        """Tell whether the file that is open has lost its name, and was not let go of."""
+        file = self._file
+        if file is None or os.fstat(file.number).st_nlink:
+            return False
+        # The last connection deletes it when it is closed, and lets go of it before that.
+        return file is self._file
+
     def sync(self) -> None:
         """Return once everything that was committed before is on disk."""
         # Without a file the last connection has moved the log into the database, durably.

@@ -52,7 +52,10 @@ class Process:
                 UNCLOSED.append(reader.connection)
 
     def reader(self, path: str, busy_timeout_ms: int) -> Reader:
-        """Return this thread's reading connection, taking over that of a dead thread."""
+        """Return this thread's reading connection, taking over that of a dead thread.
+
+        Raises DatabaseReplaced.
+        """
         reader = self.here.reader
         if reader is not None:
             return reader
@@ -62,6 +65,8 @@ class Process:
                     reader.thread = threading.current_thread()
                     break
             else:
+                # SQLite would make a new file of one that was deleted.
+                self.gate.check_files()
                 with sqlite.translated(path):
                     reader = Reader(sqlite.open_reader(path, busy_timeout_ms))
                 self.readers.append(reader)

@@ -267,9 +267,10 @@ class SqliteDatabase:
             return [error.text]
 
     def ping(self) -> None:
-        """Read one page of the file; raises what keeps it from being read."""
+        """Read one page of the file; raises what keeps it from being used."""
         with self.read() as tx, tx.raw() as connection:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        self._process.gate.check_files()
 
     def close(self) -> None:
         """Close every connection, inside the gate: the last one to go writes.

@@ -13,6 +13,7 @@ import msgspec
 from tickets import __version__
 from tickets.errors import (
     Busy,
+    DatabaseReplaced,
     IdempotencyConflict,
     Invalid,
     InvalidJson,
@@ -261,6 +262,7 @@ def _common_errors(operation: Operation) -> Iterable[type[TicketsError]]:
     if spec.access is not Access.PUBLIC:
         yield Unauthorized
     yield Busy
+    yield DatabaseReplaced
     if operation.method in WRITE_METHODS:
         yield from (IdempotencyConflict, PayloadTooLarge, StorageFull)
         if spec.body is not None or spec.raw_body:
