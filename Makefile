@@ -83,6 +83,7 @@ migrate: $(VENV)/.installed ## bring the database DB= up to date and exit
 test: install ## everything that must hold to land (ARGS= goes to pytest; SKIP_POSTGRES=1)
 	$(PYTEST) -n $(JOBS) --dist loadfile $(FAST) $(MORE) $(ARGS)
 	$(if $(SLOW),$(PYTEST) $(SLOW) $(ARGS))
+	$(if $(SKIP_POSTGRES),,@scripts/test_postgres.sh $(PY))
 	$(if $(SKIP_POSTGRES),,$(PYTEST) --database postgres -n $(JOBS) --dist loadfile $(TWICE) $(ARGS))
 	$(if $(SKIP_POSTGRES),,$(PYTEST) --database postgres $(TWICE_SLOW) $(ARGS))
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psycopg
 
-# Of whoever may run a server; root may not.
-_SERVER_USER = "postgres"
+# Whoever runs the server in the place of root, who may not: the first that there is.
+_SERVER_USERS = ("postgres", "nobody")
 _SETTINGS = (
     "listen_addresses=",
     "max_connections=200",
@@ -37,7 +37,7 @@ class PostgresServer:
     def __init__(self, folder: Path, binaries: Path) -> None:
         self.folder = folder
         self._binaries = binaries
-        self._user = _SERVER_USER if os.geteuid() == 0 else None
+        self._user = _server_user() if os.geteuid() == 0 else None
         self._name = self._user or pwd.getpwuid(os.geteuid()).pw_name
 
     def url(self, database: str) -> str:
@@ -79,7 +79,7 @@ class PostgresServer:
         done = subprocess.run(
             [str(self._binaries / program), *arguments],
             user=self._user,
-            group=self._user,
+            group=pwd.getpwnam(self._user).pw_gid if self._user else None,
             extra_groups=[] if self._user else None,
             env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
             cwd=self.folder,
@@ -89,6 +89,11 @@ class PostgresServer:
             check=False,
         )
         assert done.returncode == 0, f"{program}: {done.stderr.decode(errors='replace')}"
+
+
+def _server_user() -> str:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in _SERVER_USERS if name in known)
 
 
 def binaries() -> Path:
