@@ -2,6 +2,12 @@
 --
 -- Invariants
 --   kv_search holds one row for each entry, under its id.
+--
+-- A search goes by an array of words and not by a tsvector, which would be read by the server's
+-- own rules, holds no more than a megabyte, and knows no place beyond the 16383rd word. The index
+-- gives the entries that hold every word; whether the words stand together is then looked up in
+-- the text, where each word gets spaces of its own, so that phrases can be told and counted by
+-- comparing bytes: ' a  b ' is in ' a  a  b ', and twice in ' a  b  a  b '.
 
 -- name: lock :run
 -- PostgreSQL only: several write at once. One key has one writer, also where it has no entry
@@ -16,13 +22,11 @@ SELECT pg_advisory_xact_lock(5, hashtext(:namespace));
 
 -- name: index :run
 -- uses: kv_search_pkey
--- A table of its own kind in each database. Takes the place of what was indexed for the entry before.
-INSERT INTO kv_search (id, namespace, key, content)
-VALUES (:id, :namespace, :key, :content)
+-- Takes the place of what was indexed for the entry before.
+INSERT INTO kv_search (id, text)
+VALUES (:id, kv_text(:namespace, :key, :content))
     ON CONFLICT (id) DO UPDATE
-   SET namespace = excluded.namespace,
-       key = excluded.key,
-       content = excluded.content;
+   SET text = excluded.text;
 
 -- name: unindex :run
 -- uses: kv_search_pkey
@@ -46,34 +50,64 @@ DELETE FROM kv_search
    AND id <= :upto_id;
 
 -- name: search :many
--- scans: kv_search, there is no index of words yet
--- Each quoted phrase of :match_query has to stand in one of the three texts, at the bounds of
--- words. The oldest entry first.
-SELECT s.id
-  FROM kv_search AS s
- WHERE NOT EXISTS (
-       SELECT 1
-         FROM regexp_split_to_table(BTRIM(:match_query, '"'), '" "') AS phrase
-        WHERE STRPOS(' ' || s.namespace || ' ', ' ' || phrase || ' ') = 0
-          AND STRPOS(' ' || s.key || ' ', ' ' || phrase || ' ') = 0
-          AND STRPOS(' ' || REPLACE(s.content, E'\n', ' ') || ' ', ' ' || phrase || ' ') = 0)
- ORDER BY s.id
+-- uses: idx_kv_search_words
+-- Best first, among equals the oldest entry: BM25 with its usual weights, but for what it would have
+-- to know of entries that were not found, which is how rare a word is and how long a text.
+WITH phrases AS MATERIALIZED (
+    SELECT ' ' || REPLACE(words, ' ', '  ') || ' ' AS phrase
+      FROM STRING_TO_TABLE(BTRIM(:match_query, '"'), '" "') AS words
+),
+counted AS MATERIALIZED (
+    SELECT s.id, OCTET_LENGTH(s.text) AS size,
+           (SELECT ARRAY_AGG((OCTET_LENGTH(s.text) - OCTET_LENGTH(REPLACE(s.text, phrase, '')))
+                             / OCTET_LENGTH(phrase))
+              FROM phrases) AS hits
+      FROM kv_search AS s
+     WHERE s.words @> kv_words(REPLACE(:match_query, '"', ' '))
+),
+found AS (
+    SELECT id, hits, size / AVG(size) OVER () AS relative_size
+      FROM counted
+     WHERE 0 <> ALL (hits)
+)
+SELECT id
+  FROM found
+ ORDER BY (SELECT SUM(hit / (hit + 0.3 + 0.9 * relative_size)) FROM UNNEST(hits) AS hit) DESC,
+          id
  LIMIT :limit
 OFFSET :offset;
 
 -- name: search_in_namespace :many
--- scans: kv_search, there is no index of words yet
--- As kv.search; the namespace is compared exactly, so in the entry.
-SELECT s.id
-  FROM kv_search AS s
-  JOIN kv_entries AS e ON e.id = s.id
- WHERE e.namespace = :namespace
-   AND NOT EXISTS (
-       SELECT 1
-         FROM regexp_split_to_table(BTRIM(:match_query, '"'), '" "') AS phrase
-        WHERE STRPOS(' ' || s.namespace || ' ', ' ' || phrase || ' ') = 0
-          AND STRPOS(' ' || s.key || ' ', ' ' || phrase || ' ') = 0
-          AND STRPOS(' ' || REPLACE(s.content, E'\n', ' ') || ' ', ' ' || phrase || ' ') = 0)
- ORDER BY s.id
+-- uses: idx_kv_search_words
+-- As kv.search; the namespace is compared exactly, so in the entry. The words come first in any
+-- case: of how many entries a namespace has, a prepared plan knows nothing.
+WITH matching AS MATERIALIZED (
+    SELECT id
+      FROM kv_search
+     WHERE words @> kv_words(REPLACE(:match_query, '"', ' '))
+),
+phrases AS MATERIALIZED (
+    SELECT ' ' || REPLACE(words, ' ', '  ') || ' ' AS phrase
+      FROM STRING_TO_TABLE(BTRIM(:match_query, '"'), '" "') AS words
+),
+counted AS MATERIALIZED (
+    SELECT s.id, OCTET_LENGTH(s.text) AS size,
+           (SELECT ARRAY_AGG((OCTET_LENGTH(s.text) - OCTET_LENGTH(REPLACE(s.text, phrase, '')))
+                             / OCTET_LENGTH(phrase))
+              FROM phrases) AS hits
+      FROM matching AS m
+      JOIN kv_entries AS e ON e.id = m.id
+      JOIN kv_search AS s ON s.id = m.id
+     WHERE e.namespace = :namespace
+),
+found AS (
+    SELECT id, hits, size / AVG(size) OVER () AS relative_size
+      FROM counted
+     WHERE 0 <> ALL (hits)
+)
+SELECT id
+  FROM found
+ ORDER BY (SELECT SUM(hit / (hit + 0.3 + 0.9 * relative_size)) FROM UNNEST(hits) AS hit) DESC,
+          id
  LIMIT :limit
 OFFSET :offset;

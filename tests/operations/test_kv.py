@@ -63,8 +63,9 @@ def changes(db: Database) -> list[tuple[str, dict[str, Any]]]:
 
 
 def index_rows(db: Database) -> list[Any]:
-    id_ = "rowid" if db.dialect == "sqlite" else "id"
-    return looked_up(db, f"SELECT {id_}, namespace, key, content FROM kv_search ORDER BY {id_}")
+    if db.dialect == "postgres":
+        return looked_up(db, "SELECT id, text, words FROM kv_search ORDER BY id")
+    return looked_up(db, "SELECT rowid, namespace, key, content FROM kv_search ORDER BY rowid")
 
 
 class TestEntries:
