@@ -11,12 +11,14 @@ import falcon
 
 from tickets.clock import Clock, SystemClock
 from tickets.config import ConfigError, DatabaseUrl, Settings
+from tickets.db.copying import Copy
 from tickets.db.database import Database
 from tickets.db.migrations import pending
 from tickets.db.registry import Registry, sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 from tickets.housekeeping import Housekeeping
+from tickets.tracker.operations.copies import copy_all
 from tickets.tracker.operations.imports import ImportOperations, check_import
 from tickets.tracker.operations.kv import KvOperations
 from tickets.tracker.operations.retention import RetentionOperations
@@ -177,6 +179,11 @@ def prune(db: Database, settings: Settings, older_than_ms: int) -> dict[str, int
 def rebuild_search(db: Database) -> int:
     """Index every entry of the store anew; return how many there are."""
     return KvOperations(db, SystemClock()).rebuild_search()
+
+
+def copy_database(source: Database, target: Database) -> Copy:
+    """Copy all of one database to another that is empty, or to one that is this copy."""
+    return copy_all(source, target, SystemClock())
 
 
 def check_nulltickets(path: Path) -> None:

@@ -120,6 +120,13 @@ def _add_database_commands(
         "--older-than", metavar="AGE", required=True, help="such as 30d, 12h or 90m"
     )
     _command(commands, "rebuild-search", "index the store anew", _rebuild_search)
+    copy = _command(
+        commands, "copy", "copy a whole database, of either kind, to a new one", _copy, db=False
+    )
+    for flag, dest in (("--from", "source"), ("--to", "target")):
+        copy.add_argument(
+            flag, dest=dest, metavar="DB", required=True, help="a path, or postgresql://…"
+        )
     importer = _command(
         commands, "import-nulltickets", "copy a nullTickets database into this one", _import
     )
@@ -131,13 +138,16 @@ def _command(
     name: str,
     summary: str,
     run: Callable[[argparse.Namespace], int],
+    *,
+    db: bool = True,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name, help=summary, description=summary.capitalize() + ".", allow_abbrev=False
     )
     parser.set_defaults(command=run)
-    database = next(option for option in OPTIONS if option.name == "db")
-    parser.add_argument(database.flag, metavar=database.metavar, help=database.help)
+    if db:
+        database = next(option for option in OPTIONS if option.name == "db")
+        parser.add_argument(database.flag, metavar=database.metavar, help=database.help)
     parser.add_argument(
         "--config", metavar="FILE", help="config file; may be missing (HOME/config.json)"
     )
@@ -205,6 +215,16 @@ def _rebuild_search(parsed: argparse.Namespace) -> int:
     from tickets.commands import rebuild_search_index
 
     return rebuild_search_index(_settings(parsed))
+
+
+def _copy(parsed: argparse.Namespace) -> int:
+    from tickets.commands import copy_database
+
+    places = (
+        load_settings({"config": parsed.config, "db": each.removeprefix("sqlite:")}, os.environ)
+        for each in (parsed.source, parsed.target)
+    )
+    return copy_database(*places)
 
 
 def _import(parsed: argparse.Namespace) -> int:

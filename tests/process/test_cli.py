@@ -59,6 +59,9 @@ def test_help_explains_and_starts_nothing(tmp_path: Path, arguments: list[str]) 
         ["prune"],
         ["prune", "--older-than", "a month"],
         ["backup"],
+        ["copy", "--to", "b.db"],
+        ["copy", "--from", "a.db"],
+        ["copy", "--from", "a.db", "--to", "mysql://localhost/tickets"],
     ],
 )
 def test_wrong_usage_is_status_2_and_a_sentence(tmp_path: Path, arguments: list[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tickets.db.errors import Collision, ConstraintViolated, StatementFailed
+from tickets.db.tables import Tables
 from tickets.db.transaction import Row, Transaction
 from tickets.db.wakeups import Wakeups
 
@@ -132,6 +133,9 @@ class Database(Protocol):
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy while writers go on. Raises Invalid where it cannot."""
+
+    def tables(self, tx: Transaction) -> Tables:
+        """Return every table there is, for a copy inside a write block of this database."""
 
     def ledger(self) -> AbstractContextManager[Ledger]:
         """Hold the record of migrations; another process that wants it waits."""

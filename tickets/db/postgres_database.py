@@ -18,10 +18,12 @@ from tickets.db import postgres
 from tickets.db.database import Engine, Observer, Reading
 from tickets.db.postgres_ledger import PostgresLedger, applied
 from tickets.db.postgres_pool import Link, Pool
+from tickets.db.postgres_tables import PostgresTables
 from tickets.db.postgres_transaction import PostgresTransaction
 from tickets.db.postgres_wakeups import PostgresWakeups
 from tickets.db.process import UNCLOSED
 from tickets.db.registry import Registry
+from tickets.db.transaction import Transaction
 from tickets.db.wakeups import Wakeups
 from tickets.errors import Invalid, OutcomeUnknown
 
@@ -192,6 +194,11 @@ class PostgresDatabase:
     def backup(self, target: Path) -> None:
         """Refuse: the server's own tools do that, and better."""
         raise Invalid(f"a PostgreSQL database is not copied to {target}; use pg_dump")
+
+    def tables(self, tx: Transaction) -> PostgresTables:
+        """Return every table there is, for a copy inside a write block of this database."""
+        assert isinstance(tx, PostgresTransaction), "a block of another database"
+        return PostgresTables(tx)
 
     @contextmanager
     def ledger(self) -> Iterator[PostgresLedger]:

@@ -18,7 +18,9 @@ from tickets.db.process import UNCLOSED, Process
 from tickets.db.registry import Registry
 from tickets.db.sqlite import Durability
 from tickets.db.sqlite_ledger import SqliteLedger, applied
+from tickets.db.sqlite_tables import SqliteTables
 from tickets.db.sqlite_transaction import SqliteTransaction
+from tickets.db.transaction import Transaction
 from tickets.db.wakeups import Wakeups
 from tickets.errors import TicketsError
 
@@ -228,6 +230,11 @@ class SqliteDatabase:
         if not wal_can_break(sqlite3.sqlite_version):
             return []
         return [_WAL_WARNING]
+
+    def tables(self, tx: Transaction) -> SqliteTables:
+        """Return every table there is, for a copy inside a write block of this database."""
+        assert isinstance(tx, SqliteTransaction), "a block of another database"
+        return SqliteTables(tx)
 
     @contextmanager
     def ledger(self) -> Iterator[SqliteLedger]:
