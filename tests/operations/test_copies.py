@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Client, FrozenClock
-from tests.databases import POSTGRES, SQLITE, drop, fresh_url, open_place, registry
+from tests.databases import POSTGRES, SQLITE, drop, fresh_url, open_place, registry, server
 from tests.factories import REVIEW, Factory, Json, bearer
 from tests.http.test_traces_http import PROTOBUF, SPAN, binary_export, export, post
 from tests.worlds import World, looked_up
@@ -23,7 +24,7 @@ from tickets.db.registry import sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.sqlite_tables import SqliteTables
 from tickets.db.wakeups import Wakeups
-from tickets.errors import Conflict, Invalid, TicketsError
+from tickets.errors import Busy, Conflict, Invalid, TicketsError
 from tickets.tracker.operations import readiness
 from tickets.tracker.operations.copies import copy_all
 
@@ -227,6 +228,58 @@ def test_an_interrupted_copy_leaves_nothing_and_can_be_repeated(
     assert target.answers() == source.answers()
     target.make.finished(target.make.pipeline())
     target.world.check()
+
+
+@pytest.mark.parametrize(
+    ("origin", "kind"),
+    [
+        (SQLITE, SQLITE),
+        pytest.param(POSTGRES, SQLITE, marks=BOTH),
+        pytest.param(SQLITE, POSTGRES, marks=BOTH),
+    ],
+)
+@pytest.mark.parametrize("is_source", [True, False])
+def test_nobody_else_writes_while_a_copy_is_made(
+    new: Callable[[str], Place],
+    clock: FrozenClock,
+    monkeypatch: pytest.MonkeyPatch,
+    origin: str,
+    kind: str,
+    is_source: bool,
+) -> None:
+    source, target = new(origin), new(kind)
+    source.world.task(source.world.pipeline())
+    tables = PostgresTables if kind == POSTGRES else SqliteTables
+    real_add: Any = tables.add
+    refusals: list[str] = []
+    with closing(again(source if is_source else target)) as other:
+
+        def write() -> None:
+            try:
+                World(other, clock).pipeline()
+            except Busy as error:
+                refusals.append(error.code)
+
+        def add(self: Any, table: Any, rows: Any) -> None:
+            real_add(self, table, rows)
+            if table.name == "tasks":
+                thread = threading.Thread(target=write)
+                thread.start()
+                thread.join()
+
+        monkeypatch.setattr(tables, "add", add)
+        copy_all(source.db, target.db, clock)
+
+    assert refusals == ["busy"]
+    assert len(target.get("/pipelines")) == len(source.get("/pipelines")) == 1
+
+
+def again(place: Place) -> Database:
+    """Open a database a second time, for somebody with little patience."""
+    if isinstance(place.db, SqliteDatabase):
+        return open_place(Path(place.db.path), busy_timeout_ms=50)
+    with place.db.read() as tx, tx.raw() as connection:
+        return open_place(server().url(connection.info.dbname), busy_timeout_ms=50)
 
 
 @pytest.mark.parametrize("kind", [SQLITE, pytest.param(POSTGRES, marks=BOTH)])
