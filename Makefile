@@ -39,7 +39,8 @@ SLOW := $(wildcard tests/stateful tests/process tests/faults)
 # What runs a second time, on PostgreSQL; SKIP_POSTGRES=1 leaves that out.
 SKIP_POSTGRES ?=
 TWICE := $(wildcard tests/operations tests/http tests/contract tests/fuzz tests/races)
-TWICE_SLOW := $(wildcard tests/stateful tests/process/test_two_hosts.py)
+TWICE_SLOW := $(wildcard tests/stateful tests/process/test_two_hosts.py \
+	tests/process/test_failover.py)
 
 .PHONY: help install serve migrate test test-fast drill format lint types imports api-docs openapi e2e \
 	bench wheel check clean

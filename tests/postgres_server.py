@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -46,9 +47,7 @@ class PostgresServer:
 
     def create(self) -> None:
         """Make the files of a new server."""
-        if self._user is not None:
-            owner = pwd.getpwnam(self._user)
-            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        self._own()
         self._run(
             "initdb", "-D", self._data, "-U", self._name, "-A", "trust", "-E", "UTF8",
             "--no-sync", "--locale=C.UTF-8",
@@ -66,14 +65,43 @@ class PostgresServer:
         """Stop it: ``immediate`` is a crash, ``fast`` ends transactions first."""
         self._run("pg_ctl", "-D", self._data, "-w", "-m", mode, "stop")
 
+    def stop_if_running(self) -> None:
+        """Stop it, unless that was done before."""
+        if Path(self._data, "postmaster.pid").exists():
+            self.stop()
+
+    def copy(self, primary: PostgresServer) -> None:
+        """Make the files of a standby, which follows a running server once it is started."""
+        self._own()
+        self._run(
+            "pg_basebackup", "-D", self._data, "-h", str(primary.folder), "-U", self._name,
+            "-c", "fast", "-X", "stream", "--no-sync", "-R",
+        )  # fmt: skip
+
+    def promote(self) -> None:
+        """Make a primary of a standby and wait until it is one."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-t", "60", "promote")
+
     def execute(self, sql: str) -> None:
         """Run a statement outside of the databases of the tests."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(sql.encode())
 
+    def value(self, sql: str, database: str = "postgres") -> Any:
+        """Return the one value that a query finds."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            row = connection.execute(sql.encode()).fetchone()
+        assert row is not None, sql
+        return row[0]
+
     @property
     def _data(self) -> str:
         return f"{self.folder}/data"
+
+    def _own(self) -> None:
+        if self._user is not None:
+            owner = pwd.getpwnam(self._user)
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
@@ -119,16 +147,41 @@ def binaries() -> Path:
 @contextmanager
 def running_server() -> Iterator[PostgresServer]:
     """Run a server as long as the block; nothing of it is left."""
-    found = binaries()
-    # Not below a folder of pytest, which other users must not enter.
-    folder = Path(tempfile.mkdtemp(prefix="tickets-pg-", dir="/tmp"))
-    try:
-        server = PostgresServer(folder, found)
+    with _place() as server:
         server.create()
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def primary_and_standby(
+    *, synchronous: bool
+) -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    """Run two servers; ``synchronous`` is a primary that ends no commit before both have it.
+
+    The block may stop the primary.
+    """
+    names = "*" if synchronous else ""
+    with _place() as primary, _place() as standby, ExitStack() as stack:
+        primary.create()
+        primary.start([*_SETTINGS, f"synchronous_standby_names={names}"])
+        stack.callback(primary.stop_if_running)
+        standby.copy(primary)
+        # Named here, so that it waits for nobody when it is the primary.
+        standby.start([*_SETTINGS, "synchronous_standby_names="])
+        stack.callback(standby.stop)
+        yield primary, standby
+
+
+@contextmanager
+def _place() -> Iterator[PostgresServer]:
+    found = binaries()
+    # Not below a folder of pytest, which other users must not enter.
+    folder = Path(tempfile.mkdtemp(prefix="tickets-pg-", dir="/tmp"))
+    try:
+        yield PostgresServer(folder, found)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

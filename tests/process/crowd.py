@@ -21,6 +21,7 @@ from tests.process.serving import START_S, STOP_S, Server, run_cli
 
 WRITERS = 6
 EVENTS = 2
+REFUSED_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Service:
         self.unanswered = 0
         # Requests that were sent whole and got no answer.
         self.lost: list[Lost] = []
+        # Where the database goes away, a server that is still there answers 503.
+        self.may_refuse = False
+        self.refusals: Counter[str] = Counter()
 
     def is_now(self, server: Server | None) -> None:
         with self._changed:
@@ -71,6 +75,12 @@ class Service:
             self.unanswered += 1
             if lost is not None:
                 self.lost.append(lost)
+
+    def was_refused(self, answer: Answer) -> None:
+        with self._changed:
+            self.refusals[answer.json["error"]["code"]] += 1
+            # Sooner than the answer wants it, and not at once.
+            self._changed.wait_for(lambda: self._is_given_up, REFUSED_S)
 
     def go_on(self, steps: int) -> None:
         """Wait until so many more requests were answered."""
@@ -115,6 +125,10 @@ class Stubborn:
                 self._service.was_not_answered(lost)
                 self.close()
             else:
+                if answer.status == 503 and self._service.may_refuse:
+                    self._service.was_refused(answer)
+                    self.close()
+                    continue
                 self._service.was_answered()
                 return Exchange(answer, first_ns, last_ns, time.monotonic_ns())
 
@@ -243,6 +257,13 @@ def crowd_at_work(service: Service, home: Path) -> Iterator[Crowd]:
     """Let clients work; at the end each finishes what it has begun."""
     with tickets(home) as server, Client(server) as client:
         pipeline_id = client.pipeline(SIMPLE)
+    with crowd_on(service, pipeline_id) as crowd:
+        yield crowd
+
+
+@contextmanager
+def crowd_on(service: Service, pipeline_id: str) -> Iterator[Crowd]:
+    """Let clients work on a pipeline that is there; at the end each finishes."""
     crowd = Crowd(service, pipeline_id)
     with ThreadPoolExecutor(WRITERS + 1) as pool:
         follower = pool.submit(crowd.follower.run)
