@@ -8,6 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ import psycopg
 
 # Whoever runs the server in the place of root, who may not: the first that there is.
 _SERVER_USERS = ("postgres", "nobody")
+# How long a standby may take to notice that it is to follow nobody.
+_FOLLOWED_S = 30.0
 _SETTINGS = (
     "listen_addresses=",
     "max_connections=200",
@@ -77,6 +80,15 @@ class PostgresServer:
             "pg_basebackup", "-D", self._data, "-h", str(primary.folder), "-U", self._name,
             "-c", "fast", "-X", "stream", "--no-sync", "-R",
         )  # fmt: skip
+
+    def follow_nobody(self) -> None:
+        """Return once a standby receives nothing any more, though it is one still."""
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + _FOLLOWED_S
+        while self.value("SELECT COUNT(*) FROM pg_stat_wal_receiver"):
+            assert time.monotonic() < deadline, "the standby goes on following"
+            time.sleep(0.005)
 
     def promote(self) -> None:
         """Make a primary of a standby and wait until it is one."""

@@ -35,6 +35,14 @@ SELECT id, ts_ms, kind, task_id, run_id, data_json
 SELECT COALESCE(MAX(id), 0) AS newest_id, COALESCE(MAX(id), 0) AS upto_id
   FROM changes;
 
+-- name: newest_upto :value
+-- uses: primary key
+-- The newest change that is there, which is where a cursor may stand. An id that was drawn for
+-- nothing may be drawn again after a crash, or by a standby that never heard of it.
+SELECT COALESCE(MAX(id), 0) AS id
+  FROM changes
+ WHERE id <= :upto_id;
+
 -- name: oldest :many
 -- scans: changes, from the old end and no further than :limit rows
 SELECT id, ts_ms

@@ -108,13 +108,6 @@ def url_of(*servers: PostgresServer) -> str:
     return f"{first}{others}&target_session_attrs=read-write"
 
 
-def cut_off(standby: PostgresServer) -> None:
-    """Let a standby receive nothing any more."""
-    standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
-    standby.execute("SELECT pg_reload_conf()")
-    eventually(lambda: not standby.value("SELECT COUNT(*) FROM pg_stat_wal_receiver"))
-
-
 def waiting_commits(primary: PostgresServer) -> int:
     """Return how many commits wait for the standby."""
     found: int = primary.value(
@@ -145,7 +138,7 @@ def test_a_standby_takes_the_place_of_a_primary_that_crashed(
                 service.go_on(chance.randint(FEWEST_STEPS, MOST_STEPS))
                 if chance.random() < 0.5:
                     # All that is begun now is committed at the primary only, and not answered.
-                    cut_off(standby)
+                    standby.follow_nobody()
                     eventually(lambda: waiting_commits(primary))
                 since = time.monotonic()
                 primary.stop("immediate")
@@ -168,7 +161,7 @@ def test_a_commit_that_waits_for_the_standby_is_seen_by_nobody_and_done_once(
         with two_hosts(tmp_path, url, PATIENT_MS) as (one, two), Client(two) as client:
             task = {"pipeline_id": client.pipeline(SIMPLE), "title": "t", "description": ""}
             cursor = client.get("/changes")["next_cursor"]
-            cut_off(standby)
+            standby.follow_nobody()
             creation = Open(one, "POST", "/tasks", task, key="k")
             eventually(lambda: waiting_commits(primary))
 
@@ -193,7 +186,7 @@ def test_without_a_synchronous_standby_an_answered_write_is_lost(tmp_path: Path)
         with tickets(tmp_path, "--db", url) as server, Client(server) as client:
             pipeline_id = client.pipeline(SIMPLE)
             eventually(lambda: standby.value("SELECT COUNT(*) FROM pipelines", DATABASE))
-            cut_off(standby)
+            standby.follow_nobody()
             client.task(pipeline_id)
             primary.stop("immediate")
             standby.promote()

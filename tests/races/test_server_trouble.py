@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.conftest import Client
+from tests.conftest import Client, FrozenClock
 from tests.databases import drop, empty_url, open_place
 from tests.factories import Factory, refused
+from tests.postgres_server import primary_and_standby
 from tests.worlds import World, looked_up
 from tickets.db.database import Collision, ConstraintViolated, Database
 from tickets.db.migrations import migrate, pending
@@ -20,10 +22,13 @@ from tickets.db.postgres_database import PostgresDatabase
 from tickets.db.registry import sql_root
 from tickets.db.repeating import TRIES, repeated
 from tickets.errors import Busy, OutcomeUnknown
+from tickets.tracker.domain.documents import ChangesQuery
 
 pytestmark = pytest.mark.postgres
 
 PATIENCE_S = 20.0
+# More ids than a sequence writes to the log ahead of time, which is 32.
+DRAWN = 100
 
 
 @pytest.fixture
@@ -224,6 +229,36 @@ class TestServer:
             for host in hosts:
                 host.close()
             drop(url, keep=False)
+
+
+class TestFailover:
+    @pytest.mark.parametrize("kind", [None, "task.created"])
+    def test_a_cursor_is_not_ahead_of_what_a_standby_has(
+        self, clock: FrozenClock, kind: str | None
+    ) -> None:
+        with primary_and_standby(synchronous=True) as (primary, standby):
+            first = open_place(primary.url("postgres"))
+            migrate(first, sql_root(), 1)
+            world = World(first, clock)
+            pipeline_id = world.pipeline()
+            world.task(pipeline_id)
+            standby.follow_nobody()
+            # Ids are drawn for what is undone, which is nothing that a server waits with.
+            with suppress(Collision), first.write():
+                world.tasks(pipeline_id, DRAWN)
+                raise Collision
+            cursor = world.do.changes.list_after(ChangesQuery(kind=kind)).next_cursor
+            primary.stop("immediate")
+            first.close()
+
+            standby.promote()
+            second = open_place(standby.url("postgres"))
+            world = World(second, clock)
+            task_id = world.task(pipeline_id)
+            part = world.do.changes.list_after(ChangesQuery(after=cursor, kind=kind))
+            second.close()
+
+        assert [change.task_id for change in part.items] == [task_id]
 
 
 def cut_commits(server: PostgresDatabase) -> list[int]:

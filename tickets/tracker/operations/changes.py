@@ -41,11 +41,10 @@ class ChangeOperations:
                     "The cursor is newer than the newest change; was the database restored?"
                 )
             found = _page(tx, query, after_id=start, upto_id=upto_id, limit=query.limit)
-        if len(found) == query.limit:
-            next_id = found[-1]["id"]
-        else:
-            # Everything up to there was looked at, whatever the filter kept.
-            next_id = max(start, upto_id)
+            next_id = found[-1]["id"] if found else start
+            if query.kind is not None and len(found) < query.limit:
+                # Everything up to there was looked at, whatever the filter kept.
+                next_id = max(next_id, tx.value("changes.newest_upto", upto_id=upto_id))
         if next_id > start:
             # A cursor must not be ahead of the feed after a power cut.
             self._db.sync()
