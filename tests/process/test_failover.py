@@ -19,10 +19,15 @@ import pytest
 
 from tests import databases
 from tests.factories import SIMPLE
+from tests.faults import history
+from tests.faults.agents import Memory, agents_at_work, begin, clock_offset_ms, look, rules
+from tests.faults.clocks import SLACK_MS, Span
 from tests.postgres_server import PostgresServer, primary_and_standby
 from tests.process.clients import Client, Open, eventually, tickets
 from tests.process.crowd import Crowd, Service, crowd_on
 from tests.process.serving import STOP_S, Server
+from tests.worlds import World
+from tickets.clock import SystemClock
 
 pytestmark = pytest.mark.postgres
 
@@ -32,9 +37,14 @@ SEED = random.randrange(1 << 32) if IS_DRILL else 8
 ROUNDS = 8 if IS_DRILL else 1
 RESTARTS = 20 if IS_DRILL else 2
 # Between the two, some steps are answered before something happens.
-FEWEST_STEPS, MOST_STEPS = 50, 200
+FEWEST_STEPS, MOST_STEPS = 40, 120
 # A service that waits for the new primary, and one that says 503 until it is there.
 PATIENT_MS, IMPATIENT_MS = 20_000, 50
+# With both, and with a standby that receives nothing any more when its primary crashes.
+WAYS = [(PATIENT_MS, True), (IMPATIENT_MS, False)]
+WAYS += [(PATIENT_MS, False), (IMPATIENT_MS, True)] if IS_DRILL else []
+# Longer than a request waits for a row while the primary is there.
+LATEST_MS = 2_000
 DATABASE = "drill"
 
 
@@ -89,16 +99,37 @@ def drill_on(*hosts: Server) -> Iterator[tuple[Hosts, Crowd]]:
     assert set(service.refusals) <= {"busy"}
 
 
-def check(crowd: Crowd, *hosts: Server) -> None:
-    """Compare at each host what the crowd remembers; all of it is over."""
+def check(crowd: Crowd, url: str, *hosts: Server) -> None:
+    """Compare what each host tells with what the crowd remembers; all of it is over."""
     for host in hosts:
         with Client(host) as client:
             crowd.check(client)
             assert client.get("/health")["active_leases"] == 0
             for task in client.pages("/tasks"):
                 assert len(client.pages(f"/tasks/{task['id']}/runs")) == 1
-        assert host.stop() == 0
-        assert "Traceback" not in host.log
+        stop(host)
+    check_rows(url)
+
+
+def stop(host: Server) -> None:
+    """Stop a service, which never stumbled."""
+    assert host.stop() == 0
+    assert "Traceback" not in host.log, host.log
+
+
+def check_rows(url: str) -> None:
+    """Compare the rows of a database with each other."""
+    database = databases.open_place(url)
+    try:
+        World(database, SystemClock()).check()
+    finally:
+        database.close()
+
+
+def late_clock() -> list[Span]:
+    """Return the clock of requests that read it and then wait until a row is free."""
+    offset_ms = clock_offset_ms()
+    return [Span(offset_ms - late_ms) for late_ms in range(0, LATEST_MS, 2 * SLACK_MS)]
 
 
 def url_of(*servers: PostgresServer) -> str:
@@ -124,9 +155,9 @@ def chance() -> random.Random:
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-@pytest.mark.parametrize("patience_ms", [PATIENT_MS, IMPATIENT_MS])
+@pytest.mark.parametrize(("patience_ms", "is_cut"), WAYS)
 def test_a_standby_takes_the_place_of_a_primary_that_crashed(
-    tmp_path: Path, chance: random.Random, patience_ms: int, number: int
+    tmp_path: Path, chance: random.Random, patience_ms: int, is_cut: bool, number: int
 ) -> None:
     chance.seed(f"{SEED} {number}")
     with primary_and_standby(synchronous=True) as (primary, standby):
@@ -136,7 +167,7 @@ def test_a_standby_takes_the_place_of_a_primary_that_crashed(
         with two_hosts(tmp_path, url, patience_ms) as hosts:
             with drill_on(*hosts) as (service, crowd):
                 service.go_on(chance.randint(FEWEST_STEPS, MOST_STEPS))
-                if chance.random() < 0.5:
+                if is_cut:
                     # All that is begun now is committed at the primary only, and not answered.
                     standby.follow_nobody()
                     eventually(lambda: waiting_commits(primary))
@@ -145,11 +176,36 @@ def test_a_standby_takes_the_place_of_a_primary_that_crashed(
                 service.is_down(since)
                 standby.promote()
                 service.go_on(MOST_STEPS)
-            check(crowd, *hosts)
+            check(crowd, url, *hosts)
 
     print(f"answered again after {service.refused_s[0]:.2f} s; {service.refusals}")  # noqa: T201
     if patience_ms == PATIENT_MS:
         assert not service.refusals
+
+
+def test_what_agents_saw_of_a_failover_has_an_explanation(
+    tmp_path: Path, chance: random.Random
+) -> None:
+    with primary_and_standby(synchronous=True) as (primary, standby):
+        primary.execute(f"CREATE DATABASE {DATABASE}")
+        url = url_of(primary, standby)
+        with two_hosts(tmp_path, url, PATIENT_MS) as hosts, Client(hosts[1]) as client:
+            memory = Memory(service := Hosts(*hosts))
+            begin(client, memory)
+            with agents_at_work(memory, SEED):
+                service.go_on(chance.randint(FEWEST_STEPS, MOST_STEPS))
+                standby.follow_nobody()
+                eventually(lambda: waiting_commits(primary))
+                primary.stop("immediate")
+                standby.promote()
+                service.go_on(MOST_STEPS)
+            look(client, memory)
+            for host in hosts:
+                stop(host)
+            check_rows(url)
+
+    assert not service.refusals
+    assert history.check(memory.history.calls(), rules(*late_clock())) > MOST_STEPS
 
 
 def test_a_commit_that_waits_for_the_standby_is_seen_by_nobody_and_done_once(
@@ -210,7 +266,7 @@ def test_a_database_that_is_restarted_under_load_loses_nothing(
                     service.is_down(since)
                     server.start()
                 service.go_on(MOST_STEPS)
-            check(crowd, *hosts)
+            check(crowd, url, *hosts)
     finally:
         databases.drop(url)
 
@@ -230,7 +286,7 @@ def test_one_host_goes_on_with_the_leases_of_one_that_was_killed(
                 one.process.wait(STOP_S)
                 service.is_only(two)
                 service.go_on(MOST_STEPS)
-            check(crowd, two)
+            check(crowd, url, two)
     finally:
         databases.drop(url)
 
