@@ -76,7 +76,7 @@ priorities (claim_role, claim_assignee, priority) AS (
                AND t.priority < before.priority
                AND t.is_dead = 0 AND t.is_delayed = 0 AND t.is_leased = 0
                AND t.open_dependency_count = 0
-             ORDER BY t.priority DESC
+             ORDER BY t.claim_assignee, t.priority DESC
              LIMIT 1)
             UNION ALL
            (SELECT t.priority
@@ -100,7 +100,7 @@ oldest AS MATERIALIZED (
                AND t.priority = p.priority
                AND t.is_dead = 0 AND t.is_delayed = 0 AND t.is_leased = 0
                AND t.open_dependency_count = 0
-             ORDER BY t.created_at_ms
+             ORDER BY t.claim_assignee, t.created_at_ms
              LIMIT 1)
             UNION ALL
            (SELECT t.created_at_ms

@@ -44,7 +44,8 @@ SELECT pg_advisory_xact_lock(1, hashtext(:stage));
 -- uses: idx_tasks_claim
 -- Differs from tasks.sql: rows that another claim holds are passed over. Only where nothing else
 -- is there it waits for them, because the other claim may take some other task in the end. The
--- locks only keep claims apart; idx_runs_one_running decides.
+-- locks only keep claims apart; idx_runs_one_running decides. That claim_assignee is the same for all
+-- who have none, PostgreSQL does not take from IS NULL: without it in the order it would sort them all.
 WITH
 -- Tasks that anybody in the role may take.
 open_to_all AS (
@@ -53,7 +54,7 @@ open_to_all AS (
      WHERE claim_role = :agent_role
        AND claim_assignee IS NULL
        AND is_dead = 0 AND is_delayed = 0 AND is_leased = 0 AND open_dependency_count = 0
-     ORDER BY priority DESC, created_at_ms, seq
+     ORDER BY claim_assignee, priority DESC, created_at_ms, seq
      LIMIT :limit
        FOR NO KEY UPDATE SKIP LOCKED),
 -- Tasks reserved for this agent, which go first among equals.
@@ -78,7 +79,7 @@ awaited_open AS (
        AND claim_assignee IS NULL
        AND is_dead = 0 AND is_delayed = 0 AND is_leased = 0 AND open_dependency_count = 0
        AND NOT EXISTS (SELECT 1 FROM free)
-     ORDER BY priority DESC, created_at_ms, seq
+     ORDER BY claim_assignee, priority DESC, created_at_ms, seq
      LIMIT :limit
        FOR NO KEY UPDATE),
 awaited_reserved AS (
@@ -113,7 +114,7 @@ open_to_all AS (
        AND claim_assignee IS NULL
        AND is_dead = 0 AND is_delayed = 0 AND is_leased = 0 AND open_dependency_count = 0
        AND stage NOT IN (SELECT full_stages.stage FROM full_stages)
-     ORDER BY priority DESC, created_at_ms, seq
+     ORDER BY claim_assignee, priority DESC, created_at_ms, seq
      LIMIT :limit
        FOR NO KEY UPDATE SKIP LOCKED),
 reserved AS (
@@ -138,7 +139,7 @@ awaited_open AS (
        AND is_dead = 0 AND is_delayed = 0 AND is_leased = 0 AND open_dependency_count = 0
        AND stage NOT IN (SELECT full_stages.stage FROM full_stages)
        AND NOT EXISTS (SELECT 1 FROM free)
-     ORDER BY priority DESC, created_at_ms, seq
+     ORDER BY claim_assignee, priority DESC, created_at_ms, seq
      LIMIT :limit
        FOR NO KEY UPDATE),
 awaited_reserved AS (
