@@ -8,13 +8,14 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.process.clients import eventually
 
 # Whoever runs the server in the place of root, who may not: the first that there is.
 _SERVER_USERS = ("postgres", "nobody")
@@ -85,10 +86,8 @@ class PostgresServer:
         """Return once a standby receives nothing any more, though it is one still."""
         self.execute("ALTER SYSTEM SET primary_conninfo = ''")
         self.execute("SELECT pg_reload_conf()")
-        deadline = time.monotonic() + _FOLLOWED_S
-        while self.value("SELECT COUNT(*) FROM pg_stat_wal_receiver"):
-            assert time.monotonic() < deadline, "the standby goes on following"
-            time.sleep(0.005)
+        receivers = "SELECT COUNT(*) FROM pg_stat_wal_receiver"
+        eventually(lambda: not self.value(receivers), within_s=_FOLLOWED_S)
 
     def promote(self) -> None:
         """Make a primary of a standby and wait until it is one."""

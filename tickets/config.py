@@ -97,9 +97,7 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -
 
     Raises ConfigError.
     """
-    home = home_directory(environ)
-    config_path = _config_path(flags, environ, home)
-    config = read_config(config_path) if config_path is not None else {}
+    config_path, config = _config(flags, environ)
     values: dict[str, object] = {}
     for option in OPTIONS:
         if option.name != "db":
@@ -120,8 +118,7 @@ def misspelt_settings(flags: Mapping[str, str | None], environ: Mapping[str, str
     Names that are like none are somebody else's: they are ignored, as clients of nullTickets
     expect. Raises ConfigError where the config file cannot be read.
     """
-    config_path = _config_path(flags, environ, home_directory(environ))
-    config = read_config(config_path) if config_path is not None else {}
+    _, config = _config(flags, environ)
     variables = [*(option.variable for option in OPTIONS), *_OTHER_VARIABLES]
     keys = [*(option.name for option in OPTIONS), "api_token"]
     sentences = []
@@ -149,13 +146,19 @@ def check_exposure(settings: Settings) -> None:
     )
 
 
-def _config_path(
-    flags: Mapping[str, str | None], environ: Mapping[str, str], home: Path | None
-) -> Path | None:
+def _config(
+    flags: Mapping[str, str | None], environ: Mapping[str, str]
+) -> tuple[Path | None, dict[str, object]]:
+    """Return where the config file is, or would be, and what it says."""
+    home = home_directory(environ)
     named = flags.get("config") or environ.get("TICKETS_CONFIG")
     if named:
-        return Path(named)
-    return home / "config.json" if home is not None else None
+        path = Path(named)
+    elif home is not None:
+        path = home / "config.json"
+    else:
+        return None, {}
+    return path, read_config(path)
 
 
 def _pick(

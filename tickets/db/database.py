@@ -71,6 +71,10 @@ class Migration:
         """How the migration is called in answers and errors."""
         return f"{self.product}/{self.number:04}_{self.name}"
 
+    def record(self, now_ms: int) -> tuple[str, int, str, str, int]:
+        """Return its row in schema_migrations, in the order of the columns."""
+        return (self.product, self.number, self.name, self.checksum, now_ms)
+
 
 class Ledger(Protocol):
     """The record of what was applied to one database, held by one process at a time."""

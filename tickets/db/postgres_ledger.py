@@ -61,13 +61,7 @@ class PostgresLedger:
                         "INSERT INTO schema_migrations"
                         " (product, number, name, checksum, applied_at_ms)"
                         " VALUES (%s, %s, %s, %s, %s)",
-                        (
-                            migration.product,
-                            migration.number,
-                            migration.name,
-                            migration.checksum,
-                            now_ms,
-                        ),
+                        migration.record(now_ms),
                     )
             except (psycopg.ProgrammingError, psycopg.IntegrityError) as error:
                 raise MigrationError(f"{migration.path}: {error}") from error

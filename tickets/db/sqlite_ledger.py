@@ -87,13 +87,7 @@ def _apply(connection: sqlite3.Connection, migration: Migration, now_ms: int) ->
         connection.execute(
             "INSERT INTO schema_migrations (product, number, name, checksum, applied_at_ms)"
             " VALUES (?, ?, ?, ?, ?)",
-            (
-                migration.product,
-                migration.number,
-                migration.name,
-                migration.checksum,
-                now_ms,
-            ),
+            migration.record(now_ms),
         )
         connection.execute("COMMIT")
     except sqlite3.Error as error:

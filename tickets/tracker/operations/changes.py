@@ -24,8 +24,12 @@ class ChangeOperations:
         ChangesPruned where changes after the cursor are gone.
         """
         # Of two names for one thing the first counts; both must be readable.
-        given = [each for each in (query.after, query.cursor) if each is not None]
-        after_id = next(iter([max(0, parse_id_cursor(each)) for each in given]), None)
+        given = [
+            max(0, parse_id_cursor(each))
+            for each in (query.after, query.cursor)
+            if each is not None
+        ]
+        after_id = given[0] if given else None
         with self._db.read() as tx:
             extent = tx.one("changes.extent")
             assert extent is not None, "a row of aggregates"
