@@ -7,9 +7,12 @@ from string import Template
 from typing import Any
 from uuid import uuid4
 
+import psycopg
+
 from tests.factories import SIMPLE, Json
 from tickets.clock import Clock
 from tickets.db.database import Database, Row
+from tickets.db.postgres_database import PostgresDatabase
 from tickets.db.registry import Registry, sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import TicketsError
@@ -317,6 +320,21 @@ def looked_up(db: Database, sql: str, *values: object) -> list[Any]:
     with db.read() as tx, tx.raw() as connection:
         rows: list[Any] = connection.execute(sql, values).fetchall()
         return rows
+
+
+def blocked_connections(db: Database) -> int:
+    """Return how many connections to a PostgreSQL database wait for a lock.
+
+    On a connection of its own, because within a transaction the answer stays the same.
+    """
+    assert isinstance(db, PostgresDatabase)
+    with psycopg.connect(**db._parameters, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT COUNT(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+    assert row is not None, "a row without a table"
+    return int(row[0])
 
 
 TABLES = {

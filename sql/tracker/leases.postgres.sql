@@ -1,5 +1,14 @@
 -- Leases: what each database does in its own way.
 
+-- name: get :one
+-- uses: leases_id_key
+-- Differs from leases.sql: the lease is locked, so that whoever waited for it reads the clock after
+-- that, and extends no lease that ran out meanwhile.
+SELECT id, run_id, task_id, token_hash, ttl_ms, expires_at_ms, status AS lease_status
+  FROM leases
+ WHERE id = :lease_id
+   FOR NO KEY UPDATE;
+
 -- name: over :many
 -- uses: idx_leases_active
 -- Differs from leases.sql: task and lease are locked, and what another sweep or request is busy

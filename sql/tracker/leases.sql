@@ -14,6 +14,7 @@ VALUES (:id, :run_id, :task_id, :agent_id, :agent_role, :token_hash, :ttl_ms,
 
 -- name: get :one
 -- uses: sqlite_autoindex_leases_2
+-- For whoever is about to change it.
 SELECT id, run_id, task_id, token_hash, ttl_ms, expires_at_ms, status AS lease_status
   FROM leases
  WHERE id = :lease_id;

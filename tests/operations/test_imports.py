@@ -223,7 +223,7 @@ def test_the_ttl_of_a_lease_is_how_far_it_last_reached(
 
     importer(old)
 
-    with db.read() as tx:
+    with db.write() as tx:
         lease = tx.one("leases.get", lease_id="l1")
     assert lease is not None
     assert (lease["ttl_ms"], lease["expires_at_ms"]) == (ttl_ms, EPOCH_MS + expires_ms)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.worlds import World, looked_up, refusal
+from tests.process.clients import eventually
+from tests.worlds import World, blocked_connections, looked_up, refusal
 from tickets.db.database import Database
 from tickets.tracker.domain.documents import ChangesQuery
 
@@ -34,16 +34,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def until_blocked(world: World) -> None:
     """Return once a connection to this database waits for a lock."""
-    deadline = time.monotonic() + PATIENCE_S
-    while looked_up(
-        world.db,
-        "SELECT COUNT(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    ) == [(0,)]:
-        assert time.monotonic() < deadline, "nobody waits"
-        with world.db.write() as tx, tx.raw() as connection:
-            # What the view shows stays the same within a transaction otherwise.
-            connection.execute("SELECT pg_stat_clear_snapshot()")
+    eventually(lambda: blocked_connections(world.db), within_s=PATIENCE_S)
 
 
 class TestFeed:

@@ -51,8 +51,8 @@ class IdempotencyKeys:
         identity = _identity(req)
         request_hash = hashlib.sha256(req.context.body).digest()
         with self._db.write(patience_ms) as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("idempotency.lock", **identity)
+            now_ms = self._clock.now_ms()
             row = tx.one(
                 "idempotency.find", **identity, created_after_ms=now_ms - self._retention_ms
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 
+from tickets.clock import Clock
 from tickets.db.database import Row, Transaction
 from tickets.errors import NotFound, Unauthorized
 from tickets.tracker.domain.leases import check_usable
@@ -38,15 +39,18 @@ def _check(lease: Row | None, reader: bytes, now_ms: int) -> None:
         raise Unauthorized
 
 
-def lease_of_run(tx: Transaction, run_id: str, *, holder: bytes | None, now_ms: int) -> Row:
-    """Return the lease under which ``holder`` may write to the run.
+def lease_of_run(
+    tx: Transaction, run_id: str, *, holder: bytes | None, clock: Clock
+) -> tuple[Row, int]:
+    """Return the lease under which ``holder`` may write to the run, and the time now.
 
     ``holder`` None is the operator. Raises NotFound (no lease, or the run is over),
     Unauthorized, LeaseExpired, in this order.
     """
     tx.hold("tasks.lock_of_run", run_id=run_id)
+    now_ms = clock.now_ms()
     lease = tx.one("leases.of_run", run_id=run_id)
     if lease is None:
         raise NotFound("No active lease for this run")
     check_usable(lease, token_hash=holder, now_ms=now_ms)
-    return lease
+    return lease, now_ms

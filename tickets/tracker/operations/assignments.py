@@ -25,10 +25,10 @@ class AssignmentOperations:
         A lease that somebody else holds is not disturbed.
         """
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             row = tx.one("tasks.assign", task_id=task_id, agent_id=document.agent_id)
             if row is None:
                 raise TaskNotFound
+            now_ms = self._clock.now_ms()
             tx.run("assignments.deactivate_all", task_id=task_id, now_ms=now_ms)
             tx.run(
                 "assignments.activate",
@@ -51,8 +51,8 @@ class AssignmentOperations:
     def unassign(self, task_id: str, agent_id: str) -> Outcome:
         """End the active assignment of this agent. Raises NotFound where there is none."""
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("tasks.lock", task_id=task_id)
+            now_ms = self._clock.now_ms()
             ended = tx.run(
                 "assignments.deactivate", task_id=task_id, agent_id=agent_id, now_ms=now_ms
             )

@@ -32,8 +32,8 @@ class DeadLetterOperations:
         Repeating it changes nothing. Raises NotFound, TaskTerminal.
         """
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("tasks.lock", task_id=task_id)
+            now_ms = self._clock.now_ms()
             self._readiness.expire_if_over(tx, task_id, now_ms=now_ms)
             task = found_task(tx, task_id)
             if task["dead_letter_reason"] == CANCELLED:
@@ -98,8 +98,8 @@ class DeadLetterOperations:
         NotFound, NotDeadLettered, Invalid (unknown stage), TaskLeased (a triage agent has it).
         """
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("tasks.lock", task_id=task_id)
+            now_ms = self._clock.now_ms()
             self._readiness.expire_if_over(tx, task_id, now_ms=now_ms)
             task = found_task(tx, task_id)
             if task["dead_letter_reason"] is None:

@@ -40,8 +40,8 @@ class DependencyOperations:
         if task_id == depends_on_task_id:
             raise InvalidDependency
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("dependencies.lock_graph")
+            now_ms = self._clock.now_ms()
             if tx.value("tasks.seq_of", task_id=task_id) is None:
                 raise TaskNotFound
             if tx.value("tasks.seq_of", task_id=depends_on_task_id) is None:
@@ -54,8 +54,8 @@ class DependencyOperations:
     def remove(self, task_id: str, depends_on_task_id: str) -> Outcome:
         """Take an edge away. Raises NotFound."""
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("tasks.lock_shared", task_id=depends_on_task_id)
+            now_ms = self._clock.now_ms()
             seq = tx.value(
                 "dependencies.remove", task_id=task_id, depends_on_task_id=depends_on_task_id
             )

@@ -41,8 +41,7 @@ class EventOperations:
         """
         written = [to_json({} if event.data is None else event.data) for event in events]
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
-            lease = lease_of_run(tx, run_id, holder=holder, now_ms=now_ms)
+            lease, now_ms = lease_of_run(tx, run_id, holder=holder, clock=self._clock)
             ids: list[int] = []
             for event, data_json in zip(events, written, strict=True):
                 if event.kind in SYSTEM_KINDS:

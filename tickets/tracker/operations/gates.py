@@ -27,8 +27,7 @@ class GateOperations:
         """
         evidence_json = to_json({} if document.evidence is None else document.evidence)
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
-            lease = lease_of_run(tx, run_id, holder=holder, now_ms=now_ms)
+            lease, now_ms = lease_of_run(tx, run_id, holder=holder, clock=self._clock)
             if document.status not in ("pass", "fail"):
                 raise InvalidStatus
             result_id: int = tx.value(

@@ -67,8 +67,8 @@ class KvOperations:
         value_json = to_json(value)
         content = index_text(value)
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("kv.lock", namespace=namespace, key=key)
+            now_ms = self._clock.now_ms()
             condition.check(tx.value("kv.version_of", namespace=namespace, key=key))
             deleted_version = tx.value("marks.value", name=DELETED_VERSION_MARK) or 0
             row = tx.one(
@@ -108,8 +108,8 @@ class KvOperations:
         """
         check_names(namespace, key)
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("kv.lock", namespace=namespace, key=key)
+            now_ms = self._clock.now_ms()
             condition.check(tx.value("kv.version_of", namespace=namespace, key=key))
             row = tx.one("kv.delete", namespace=namespace, key=key)
             if row is None:
@@ -125,8 +125,8 @@ class KvOperations:
         """
         check_names(namespace)
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("kv.lock_namespace", namespace=namespace)
+            now_ms = self._clock.now_ms()
             extent = tx.one("kv.extent", namespace=namespace)
             if extent is None or not extent["entry_count"]:
                 return

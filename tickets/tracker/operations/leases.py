@@ -45,18 +45,17 @@ class LeaseOperations:
         for _ in range(DUE_STEPS):
             # Each step is a transaction of its own, so that others write in between.
             with self._db.write() as tx:
-                now_ms = self._clock.now_ms()
-                more = self._readiness.advance(tx, now_ms=now_ms)
-                claims = self._take(tx, request, now_ms=now_ms)
+                more = self._readiness.advance(tx, now_ms=self._clock.now_ms())
+                claims = self._take(tx, request)
             if claims or not more:
                 break
         return claims
 
-    def _take(self, tx: Transaction, request: ClaimRequest, *, now_ms: int) -> list[Claim]:
+    def _take(self, tx: Transaction, request: ClaimRequest) -> list[Claim]:
         wanted = request.max_tasks or 1
         limits = _stage_limits(request)
         if limits:
-            seqs = _best_within(tx, request, limits, wanted=wanted, now_ms=now_ms)
+            seqs = _best_within(tx, request, limits, wanted=wanted, clock=self._clock)
         else:
             found = tx.many(
                 "tasks.next_claimable",
@@ -65,6 +64,8 @@ class LeaseOperations:
                 limit=wanted,
             )
             seqs = [row["seq"] for row in found]
+        # Some were waited for: a lease lasts from when they are held.
+        now_ms = self._clock.now_ms()
         return [self._grant(tx, seq, request, now_ms=now_ms) for seq in seqs]
 
     def _grant(self, tx: Transaction, seq: int, request: ClaimRequest, *, now_ms: int) -> Claim:
@@ -171,10 +172,10 @@ class LeaseOperations:
         Source: docs/lifecycle.md, Heartbeat.
         """
         with self._db.write(patience_ms=HEARTBEAT_PATIENCE_MS) as tx:
-            now_ms = self._clock.now_ms()
             lease = tx.one("leases.get", lease_id=lease_id)
             if lease is None:
                 raise NotFound("No lease has this id")
+            now_ms = self._clock.now_ms()
             check_usable(lease, token_hash=holder, now_ms=now_ms)
             extended = tx.one(
                 "leases.extend",
@@ -204,7 +205,7 @@ def _best_within(
     limits: Mapping[str, int],
     *,
     wanted: int,
-    now_ms: int,
+    clock: Clock,
 ) -> list[int]:
     """Return the best tasks that fit into stages whose limit is not reached.
 
@@ -218,6 +219,7 @@ def _best_within(
     )
     for stage in stages:
         tx.hold("tasks.lock_stage", stage=stage)
+    now_ms = clock.now_ms()
     held = {
         stage: tx.value("leases.live_in_stage", stage=stage, now_ms=now_ms) for stage in stages
     }

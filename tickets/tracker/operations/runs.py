@@ -59,7 +59,7 @@ class RunOperations:
         Raises NotFound, Unauthorized, LeaseExpired.
         """
         with self._db.read() as tx:
-            lease_of_run(tx, run_id, holder=holder, now_ms=self._clock.now_ms())
+            lease_of_run(tx, run_id, holder=holder, clock=self._clock)
 
     def transition(
         self, run_id: str, document: TransitionRequest, *, holder: bytes | None
@@ -73,8 +73,7 @@ class RunOperations:
         Source: docs/lifecycle.md, Transition.
         """
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
-            lease = lease_of_run(tx, run_id, holder=holder, now_ms=now_ms)
+            lease, now_ms = lease_of_run(tx, run_id, holder=holder, clock=self._clock)
             if lease["run_status"] != "running":
                 raise Conflict
             task = rows.found_task(tx, lease["task_id"])
@@ -159,8 +158,7 @@ class RunOperations:
         Failure and retry.
         """
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
-            lease = lease_of_run(tx, run_id, holder=holder, now_ms=now_ms)
+            lease, now_ms = lease_of_run(tx, run_id, holder=holder, clock=self._clock)
             _end(
                 tx,
                 run_id,
@@ -193,8 +191,7 @@ class RunOperations:
         Raises NotFound, Unauthorized, LeaseExpired, Conflict.
         """
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
-            lease = lease_of_run(tx, run_id, holder=holder, now_ms=now_ms)
+            lease, now_ms = lease_of_run(tx, run_id, holder=holder, clock=self._clock)
             _end(tx, run_id, status="released", now_ms=now_ms, usage=None)
             task = tx.one("tasks.release", task_id=lease["task_id"])
             assert task is not None

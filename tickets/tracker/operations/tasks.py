@@ -144,8 +144,8 @@ class TaskOperations:
         Raises NotFound, TaskVersionMismatch, Invalid (unknown dead-letter stage).
         """
         with self._db.write() as tx:
-            now_ms = self._clock.now_ms()
             tx.hold("tasks.lock", task_id=task_id)
+            now_ms = self._clock.now_ms()
             task = found_task(tx, task_id)
             expected = document.expected_task_version
             if expected is not None and expected != task["task_version"]:
