@@ -20,8 +20,7 @@ import pytest
 from tests import databases
 from tests.factories import SIMPLE
 from tests.faults import history
-from tests.faults.agents import Memory, agents_at_work, begin, clock_offset_ms, look, rules
-from tests.faults.clocks import SLACK_MS, Span
+from tests.faults.agents import Memory, agents_at_work, begin, look, rules
 from tests.postgres_server import PostgresServer, primary_and_standby
 from tests.process.clients import Client, Open, eventually, tickets
 from tests.process.crowd import Crowd, Service, crowd_on
@@ -43,8 +42,6 @@ PATIENT_MS, IMPATIENT_MS = 20_000, 50
 # With both, and with a standby that receives nothing any more when its primary crashes.
 WAYS = [(PATIENT_MS, True), (IMPATIENT_MS, False)]
 WAYS += [(PATIENT_MS, False), (IMPATIENT_MS, True)] if IS_DRILL else []
-# Longer than a request waits for a row while the primary is there.
-LATEST_MS = 2_000
 DATABASE = "drill"
 
 
@@ -126,12 +123,6 @@ def check_rows(url: str) -> None:
         database.close()
 
 
-def late_clock() -> list[Span]:
-    """Return the clock of requests that read it and then wait until a row is free."""
-    offset_ms = clock_offset_ms()
-    return [Span(offset_ms - late_ms) for late_ms in range(0, LATEST_MS, 2 * SLACK_MS)]
-
-
 def url_of(*servers: PostgresServer) -> str:
     """Return a URL that names several servers."""
     first = servers[0].url(DATABASE)
@@ -205,7 +196,7 @@ def test_what_agents_saw_of_a_failover_has_an_explanation(
             check_rows(url)
 
     assert not service.refusals
-    assert history.check(memory.history.calls(), rules(*late_clock())) > MOST_STEPS
+    assert history.check(memory.history.calls(), rules()) > MOST_STEPS
 
 
 def test_a_commit_that_waits_for_the_standby_is_seen_by_nobody_and_done_once(
