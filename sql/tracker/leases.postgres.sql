@@ -45,3 +45,34 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
    AND l.status = 'active'
    AND l.expires_at_ms <= :now_ms
    FOR NO KEY UPDATE OF l;
+
+-- name: next_moment_ms :value
+-- uses: idx_tasks_delayed_role, idx_leases_active
+-- Differs from leases.sql: that claim_assignee is the same for all who have none, PostgreSQL does
+-- not take from IS NULL, and would read all delayed tasks of a role for the first of them.
+SELECT MIN(moment_ms)
+  FROM (SELECT open_to_all.moment_ms
+          FROM (SELECT next_eligible_at_ms AS moment_ms
+                  FROM tasks
+                 WHERE claim_role = :agent_role
+                   AND claim_assignee IS NULL
+                   AND is_delayed = 1 AND is_dead = 0
+                 ORDER BY claim_assignee, next_eligible_at_ms
+                 LIMIT 1) AS open_to_all
+         UNION ALL
+        SELECT reserved.moment_ms
+          FROM (SELECT next_eligible_at_ms AS moment_ms
+                  FROM tasks
+                 WHERE claim_role = :agent_role
+                   AND claim_assignee = :agent_id
+                   AND is_delayed = 1 AND is_dead = 0
+                 ORDER BY next_eligible_at_ms
+                 LIMIT 1) AS reserved
+         UNION ALL
+        SELECT MIN(next.expires_at_ms)
+          FROM (SELECT agent_role, expires_at_ms
+                  FROM leases
+                 WHERE status = 'active'
+                 ORDER BY expires_at_ms
+                 LIMIT :lease_limit) AS next
+         WHERE next.agent_role = :agent_role) AS moments;

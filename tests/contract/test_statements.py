@@ -165,6 +165,15 @@ def test_postgresql_reads_what_can_be_claimed_in_the_order_of_the_index(
     assert not re.search(r"Sort Key: tasks(_\d+)?\.", plan), plan
 
 
+@pytest.mark.postgres
+def test_postgresql_finds_the_next_moment_at_one_end_of_the_index(db: Database) -> None:
+    plan = explained_by_server(POSTGRES["leases.next_moment_ms"], db)
+
+    # For tasks that anybody may take, and for those of one agent; a limit ends each look.
+    found = re.findall(r"Limit[^\n]*\n[^\n]*Index[^\n]*Scan using idx_tasks_delayed_role", plan)
+    assert len(found) == 2, plan
+
+
 def explained_by_server(statement: Statement, db: Database) -> str:
     """Return PostgreSQL's plan, one step a line; none where a statement cannot be prepared."""
     numbers = {name: f"${n}" for n, name in enumerate(sorted(statement.parameters), 1)}
