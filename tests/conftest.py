@@ -88,6 +88,15 @@ class Client(TestApp):
         put: Any
 
 
+@pytest.fixture(autouse=True)
+def homes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drop the databases of the services that a test has started, after them."""
+    yield
+    folder = request.node.funcargs.get("tmp_path")
+    if folder is not None:
+        databases.leave_homes(folder)
+
+
 @pytest.fixture
 def clock() -> FrozenClock:
     return FrozenClock()

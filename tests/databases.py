@@ -106,6 +106,31 @@ def empty_url() -> str:
     return server().url(name)
 
 
+def of_home(home: Path) -> str:
+    """Return the name of the database of a service in this folder, as ``--db`` wants it.
+
+    A file in it, which may not be there yet, or else a migrated database of the same test.
+    """
+    if Kind.chosen == SQLITE:
+        return "t.db"
+    if home not in _Servers.homes:
+        _Servers.homes[home] = fresh_url()
+    return _Servers.homes[home]
+
+
+def open_home(home: Path) -> Database:
+    """Open the database of a service in this folder, beside the service or after it."""
+    name = of_home(home)
+    return open_place(home / name if Kind.chosen == SQLITE else name)
+
+
+def leave_homes(folder: Path) -> None:
+    """Drop the databases of services in a folder and below it."""
+    for home in [home for home in _Servers.homes if home.is_relative_to(folder)]:
+        # Nobody knows what was done to it, so no other test gets it.
+        drop(_Servers.homes.pop(home), keep=False)
+
+
 def drop(url: str, *, keep: bool = True) -> None:
     """Take back a database; whoever still has it open is thrown out."""
     name = url.partition("@/")[2].partition("?")[0]
@@ -140,6 +165,7 @@ class _Servers:
     stack = ExitStack()
     running: PostgresServer | None = None
     free: ClassVar[list[str]] = []
+    homes: ClassVar[dict[Path, str]] = {}
 
 
 _numbers = itertools.count(1)

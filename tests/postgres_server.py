@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from tests.process.clients import eventually
+from tests.process.serving import eventually
 
 # Whoever runs the server in the place of root, who may not: the first that there is.
 _SERVER_USERS = ("postgres", "nobody")

@@ -147,9 +147,6 @@ def invariants(dialect: str) -> dict[str, str]:
     }
 
 
-INVARIANTS = invariants("sqlite")
-
-
 class World:
     """Operations with short words; lease tokens are looked up by the claim."""
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import databases
 from tests.process.serving import Server, running
 from tickets import cli, clock
 from tickets.errors import Unauthorized
@@ -88,7 +89,7 @@ def grant_twice() -> None:
             connection.execute("DROP INDEX IF EXISTS idx_runs_one_running")
         claim = grant(self, tx, *args, **more)
         with tx.raw() as connection:
-            connection.execute("UPDATE tasks SET is_leased = 0 WHERE id = ?", [claim.task.id])
+            connection.execute(f"UPDATE tasks SET is_leased = 0 WHERE id = '{claim.task.id}'")
         return claim
 
     LeaseOperations._grant = generous  # type: ignore[method-assign]
@@ -117,7 +118,7 @@ def skip_attempts() -> None:
         if not next(count) % UNMOVED_EVERY:
             with tx.raw() as connection:
                 connection.execute(
-                    "UPDATE tasks SET last_attempt = last_attempt + 1 WHERE seq = ?", [seq]
+                    f"UPDATE tasks SET last_attempt = last_attempt + 1 WHERE seq = {seq}"
                 )
         return grant(self, tx, seq, *args, **more)
 
@@ -145,8 +146,9 @@ DEFECTS: dict[str, Callable[[], None]] = {
 
 @contextmanager
 def odd(home: Path, **variables: str) -> Iterator[Server]:
-    """Serve ``home``/t.db with what these variables say."""
-    command = [__file__, "serve", "--port", "0", "--db", "t.db", "--workers", "2"]
+    """Serve the database of ``home`` with what these variables say."""
+    place = databases.of_home(home)
+    command = [__file__, "serve", "--port", "0", "--db", place, "--workers", "2"]
     variables = {"TMPDIR": str(home), **variables}
     with running([*command, "--log-level", "warning"], home=home, **variables) as server:
         yield server

@@ -1,18 +1,18 @@
-"""A database file that a server has left behind: whole, and true to every invariant."""
+"""A database that a server has left behind: whole, and true to every invariant."""
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.process.crowd import check_file
-from tests.worlds import INVARIANTS
+from tests import databases
+from tests.process.crowd import check_database
+from tests.worlds import World
+from tickets.clock import SystemClock
 
 
 def check_home(home: Path) -> None:
-    """Assert that ``home``/t.db, which no server has open, is as it should be."""
-    check_file(home)
-    with closing(sqlite3.connect(home / "t.db")) as database:
-        for name, query in INVARIANTS.items():
-            assert database.execute(query).fetchall() == [], name
+    """Assert that the database of ``home``, which no server has open, is as it should be."""
+    check_database(home)
+    with closing(databases.open_home(home)) as database:
+        World(database, SystemClock()).check()

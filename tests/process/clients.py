@@ -8,17 +8,20 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+from tests import databases
 from tests.factories import Json
+from tests.process import serving
 from tests.process.serving import START_S, Server, read_answer, running
 
-T = TypeVar("T")
+# Who has a client has something to wait for.
+eventually = serving.eventually
 
 # Below the ports that systems give to outgoing connections: nobody takes such a port while
 # a server is restarted, and no client that tries to reach it is connected to itself.
@@ -162,8 +165,9 @@ class Open:
 
 @contextmanager
 def tickets(home: Path, *flags: str, **variables: str) -> Iterator[Server]:
-    """Serve ``home``/t.db on a port of the system's choice, unless the flags say another."""
-    command = ["-m", "tickets", "serve", "--port", "0", "--db", "t.db", *flags]
+    """Serve the database of ``home`` on a free port, unless the flags say another."""
+    place = () if "--db" in flags else ("--db", databases.of_home(home))
+    command = ["-m", "tickets", "serve", "--port", "0", *place, *flags]
     # A server that is killed cannot clear away its scratch directory.
     variables = {"TMPDIR": str(home), **variables}
     with running([*command, "--log-level", "warning"], home=home, **variables) as server:
@@ -185,15 +189,6 @@ def is_free(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def eventually(ask: Callable[[], T | None], *, within_s: float = START_S) -> T:
-    """Ask until the answer is true-ish, and return it."""
-    deadline = time.monotonic() + within_s
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {ask}"
-        time.sleep(0.005)
-    return answer
 
 
 def workers_of(server: Server) -> list[int]:

@@ -15,6 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from tests import databases
 from tests.factories import SIMPLE, Json
 from tests.process.clients import Answer, Client, eventually, is_free, tickets, workers_of
 from tests.process.serving import START_S, STOP_S, Server, run_cli
@@ -282,8 +283,9 @@ def crowd_on(service: Service, pipeline_id: str) -> Iterator[Crowd]:
         follower.result(START_S)
 
 
-def check_file(home: Path) -> None:
-    result = run_cli("check-db", "--db", "t.db", home=home)
+def check_database(home: Path) -> None:
+    """Let ``check-db`` look at what a server has left behind."""
+    result = run_cli("check-db", "--db", databases.of_home(home), home=home)
 
     assert result.returncode == 0, result
     assert "integrity  ok" in result.stdout

@@ -10,11 +10,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 DUMMY = Path(__file__).with_name("dummy_server.py")
@@ -139,6 +142,15 @@ def run_cli(
         timeout=START_S,
         check=False,
     )
+
+
+def eventually(ask: Callable[[], T | None], *, within_s: float = START_S) -> T:
+    """Ask until the answer is true-ish, and return it."""
+    deadline = time.monotonic() + within_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"not within {within_s} s: {ask}"
+        time.sleep(0.005)
+    return answer
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 
 from tests.factories import SIMPLE
 from tests.process.clients import Client, Open, eventually, free_port, tickets, workers_of
-from tests.process.crowd import Service, check_file, crowd_at_work, kill_all, two_workers_of
+from tests.process.crowd import Service, check_database, crowd_at_work, kill_all, two_workers_of
 
 # A long run has other moments each time; the seed of a failed one is in its report.
 IS_DRILL = "TICKETS_DRILL" in os.environ
@@ -54,7 +54,7 @@ def test_nothing_is_lost_or_doubled_when_all_processes_are_killed(
         assert server.stop() == 0
 
     assert service.unanswered >= ROUNDS
-    check_file(tmp_path)
+    check_database(tmp_path)
 
 
 def test_nothing_is_lost_or_doubled_when_single_workers_are_killed(
@@ -75,7 +75,7 @@ def test_nothing_is_lost_or_doubled_when_single_workers_are_killed(
         assert server.stop() == 0
 
     assert service.unanswered >= ROUNDS
-    check_file(tmp_path)
+    check_database(tmp_path)
 
 
 def test_an_answer_that_nobody_read_is_given_again_after_a_restart(tmp_path: Path) -> None:
