@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -154,8 +154,11 @@ class Open:
         lines = [f"{method} {path} HTTP/1.1", "Host: t", f"Content-Length: {len(data)}"]
         lines += [f"Authorization: Bearer {token}"] if token is not None else []
         lines += [f"Idempotency-Key: {key}"] if key is not None else []
-        self.socket: socket.socket = server.connect()
-        self.socket.sendall("\r\n".join([*lines, "\r\n"]).encode() + data)
+        with ExitStack() as stack:
+            self.socket: socket.socket = stack.enter_context(server.connect())
+            self.socket.sendall("\r\n".join([*lines, "\r\n"]).encode() + data)
+            # From here on it is whoever made this that closes it.
+            stack.pop_all()
 
     def answer(self) -> Answer:
         """Wait for the answer, and close the connection."""
