@@ -79,6 +79,11 @@ class Pool:
                 link.connection.close()
                 if not lost:
                     raise postgres.translate(error, sql) from error
+            except BaseException:
+                # Whatever it was, nobody gives this one back.
+                if link is not None:
+                    link.connection.close()
+                raise
 
     def _idle_link(self) -> Link | None:
         with self._mutex:
