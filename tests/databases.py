@@ -99,6 +99,19 @@ def fresh_url() -> str:
     return server().url(name)
 
 
+@contextmanager
+def empty_database(path: Path) -> Iterator[Database]:
+    """Give a database without tables, of the kind that was chosen."""
+    place = path if Kind.chosen == SQLITE else empty_url()
+    database = open_place(place)
+    try:
+        yield database
+    finally:
+        database.close()
+        if isinstance(place, str):
+            drop(place, keep=False)
+
+
 def empty_url() -> str:
     """Make a PostgreSQL database without tables; return its URL."""
     name = f"test_{next(_numbers)}"

@@ -1,43 +1,88 @@
-"""Writing connections whose statements can be made to fail, one at a time."""
+"""Databases whose statements can be made to fail, one at a time."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from tickets.db import sqlite
+import psycopg
+
+from tests import databases
+from tickets.db import postgres, sqlite
+from tickets.db.database import Database
+from tickets.db.postgres_database import PostgresDatabase
 from tickets.db.sqlite_database import SqliteDatabase
-from tickets.errors import Busy, StorageFull
+from tickets.errors import Busy, StorageFull, TicketsError
+
+FULL = "DO $$BEGIN RAISE 'as if the disk said so' USING ERRCODE = 'disk_full'; END$$"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A way to fail, and what a caller is told then."""
+    """A way to fail, done to a connection, and what a caller is told then."""
 
     name: str
-    error: Exception
+    happen: Callable[[Any], object]
     told: type[Exception]
-    # After some errors SQLite undoes the whole transaction by itself.
+    # After some errors the whole transaction is undone, or its connection lost.
     rolls_back: bool = False
     # Whether all that comes later fails too, the undoing among it.
     lasts: bool = False
 
 
-def _driver(code: int) -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("as if the disk said so")
-    error.sqlite_errorcode = code
-    return error
+def _of_sqlite(
+    code: int, *, rolls_back: bool = False
+) -> Callable[[sqlite3.Connection], object]:
+    def happen(connection: sqlite3.Connection) -> object:
+        error = sqlite3.OperationalError("as if the disk said so")
+        error.sqlite_errorcode = code
+        if rolls_back and connection.in_transaction:
+            sqlite3.Connection.execute(connection, "ROLLBACK")
+        raise error
+
+    return happen
 
 
-FAILURES = (
-    Failure("I/O error", _driver(sqlite3.SQLITE_IOERR_WRITE), Busy),
-    Failure("full disk", _driver(sqlite3.SQLITE_FULL), StorageFull, rolls_back=True),
-    Failure("disk gone", _driver(sqlite3.SQLITE_IOERR_READ), Busy, lasts=True),
-    Failure("our mistake", RuntimeError("as if we were wrong"), RuntimeError),
+def _of_server(sql: str) -> Callable[[psycopg.Connection[Any]], object]:
+    """Let the server itself fail, so that what it does to the transaction is real."""
+    return lambda connection: psycopg.Cursor(connection).execute(sql.encode(), prepare=False)
+
+
+def _mistake(_: object) -> object:
+    raise RuntimeError("as if we were wrong")
+
+
+OURS = Failure("our mistake", _mistake, RuntimeError)
+FAILURES_OF = {
+    databases.SQLITE: (
+        Failure("I/O error", _of_sqlite(sqlite3.SQLITE_IOERR_WRITE), Busy),
+        Failure(
+            "full disk",
+            _of_sqlite(sqlite3.SQLITE_FULL, rolls_back=True),
+            StorageFull,
+            rolls_back=True,
+        ),
+        Failure("disk gone", _of_sqlite(sqlite3.SQLITE_IOERR_READ), Busy, lasts=True),
+        OURS,
+    ),
+    databases.POSTGRES: (
+        # Whatever it is, the server refuses all that comes later in the transaction.
+        Failure("full disk", _of_server(FULL), StorageFull),
+        OURS,
+    ),
+}
+FAILURES = FAILURES_OF[databases.Kind.chosen]
+# Work that is not told of it is done anew: only PostgreSQL is at the end of a line.
+LOST = Failure(
+    "lost connection",
+    _of_server("SELECT pg_terminate_backend(pg_backend_pid())"),
+    # Before the end that it may be done anew, and at the end that nobody knows.
+    TicketsError,
+    rolls_back=True,
 )
 
 
@@ -64,24 +109,26 @@ class Plan:
         self.failure = None
         return self.failed
 
-    def check(self, connection: sqlite3.Connection, sql: str) -> None:
-        """Raise what is planned for this statement."""
+    def check(self, connection: Any, sql: str) -> None:
+        """Let happen what is planned for this statement."""
         if self.failure is None:
             return
         self.statements.append(sql)
         if self.failed is not None:
             if self.failure.lasts:
-                raise self.failure.error
+                self.failure.happen(connection)
         elif self.is_due(len(self.statements), sql):
             self.failed = sql
-            if self.failure.rolls_back and connection.in_transaction:
-                sqlite3.Connection.execute(connection, "ROLLBACK")
-            raise self.failure.error
+            self.failure.happen(connection)
+
+
+def failing() -> AbstractContextManager[Plan]:
+    """Let the databases that are opened inside the block write as planned."""
+    return _failing_files() if databases.Kind.chosen == databases.SQLITE else _failing_server()
 
 
 @contextmanager
-def failing() -> Iterator[Plan]:
-    """Let the databases that are opened inside the block write as planned."""
+def _failing_files() -> Iterator[Plan]:
     plan = Plan()
 
     class Connection(sqlite3.Connection):
@@ -108,8 +155,47 @@ def failing() -> Iterator[Plan]:
         yield plan
 
 
-def writer_of(db: SqliteDatabase) -> sqlite3.Connection:
-    """Return the writing connection, open and outside of any transaction."""
+@contextmanager
+def _failing_server() -> Iterator[Plan]:
+    plan = Plan()
+    # Connections in a read block: what is only read is not counted, as with files.
+    reading: set[int] = set()
+
+    def check(connection: Any, statement: str | bytes) -> None:
+        sql = statement if isinstance(statement, str) else statement.decode()
+        if sql == "ROLLBACK":
+            reading.discard(id(connection))
+        elif "READ ONLY" in sql:
+            reading.add(id(connection))
+        elif id(connection) not in reading and "pg_notify" not in sql:
+            # Wake-ups are sent by a thread of their own, and are hints.
+            plan.check(connection, sql)
+
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+            check(self.connection, query)
+            return super().execute(query, *arguments, **options)
+
+        def executemany(self, query: Any, *arguments: Any, **options: Any) -> None:
+            check(self.connection, query)
+            super().executemany(query, *arguments, **options)
+
+    def connect(*arguments: Any, **options: Any) -> postgres.Connection:
+        connection = really_connect(*arguments, **options)
+        connection.cursor_factory = Cursor
+        reading.discard(id(connection))
+        return connection
+
+    really_connect = postgres.connect
+    with mock.patch.object(postgres, "connect", connect):
+        yield plan
+
+
+def writer_of(db: Database) -> Any:
+    """Return the connection that the next write uses, open and outside of any transaction."""
     with db.write():
         pass
+    if isinstance(db, PostgresDatabase):
+        return db._pool._idle[-1].connection
+    assert isinstance(db, SqliteDatabase)
     return db._process.gate.connection

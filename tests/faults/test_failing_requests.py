@@ -12,10 +12,11 @@ import pytest
 
 from tests.conftest import Client
 from tests.factories import Factory, Json, bearer, refused
-from tests.faults.failing import FAILURES, Failure, Plan, failing, writer_of
+from tests.faults.failing import FAILURES, LOST, Failure, Plan, failing, writer_of
 from tests.faults.states import digest
 from tests.process.clients import eventually
 from tickets.db import batch
+from tickets.db.database import Database
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Busy, StorageFull
 
@@ -68,7 +69,7 @@ def test_a_request_of_which_a_statement_fails_leaves_neither_work_nor_key(
     plan: Plan,
     client: Client,
     make: Factory,
-    db: SqliteDatabase,
+    db: Database,
 ) -> None:
     send = prepare(client, make)
     before = digest(db)
@@ -87,6 +88,30 @@ def test_a_request_of_which_a_statement_fails_leaves_neither_work_nor_key(
     assert digest(db) == done != before
 
 
+@pytest.mark.postgres
+def test_a_request_that_loses_its_connection_is_answered_and_done_once(
+    plan: Plan, client: Client, make: Factory, db: Database
+) -> None:
+    body = {"pipeline_id": make.pipeline(), "title": "t", "description": ""}
+    ids: list[str] = []
+
+    number = 1
+    while True:
+        key = {"Idempotency-Key": f"k{number}"}
+        answer = sent_with(lambda: post(client, "/tasks", body, key), db, plan, number, LOST)  # noqa: B023  # at once
+        assert answer.status_int == 201, plan.failed
+        ids.append(answer.json["id"])
+        if plan.failed is None:
+            break
+        number += 1
+
+    assert number > 5
+    assert plan.statements[-1] == "COMMIT"
+    assert [task["id"] for task in client.get("/tasks?limit=1000").json["items"]] == ids
+
+
+# On a server each request has a transaction of its own.
+@pytest.mark.sqlite
 @KINDS
 def test_a_commit_that_fails_fails_every_request_that_shares_it(
     failure: Failure,
@@ -123,7 +148,7 @@ def test_a_commit_that_fails_fails_every_request_that_shares_it(
     assert len(client.get("/tasks", status=200).json["items"]) == CLIENTS
 
 
-def sent_with(send: Send, db: SqliteDatabase, plan: Plan, number: int, failure: Failure) -> Any:
+def sent_with(send: Send, db: Database, plan: Plan, number: int, failure: Failure) -> Any:
     """Send the request with one failing statement; return the answer."""
     writer_of(db)
     plan.at(number, failure)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests import databases
 from tests.conftest import FrozenClock
 from tests.factories import EPOCH_MS
-from tests.faults.failing import FAILURES, Failure, Plan, failing, writer_of
+from tests.faults.failing import FAILURES, LOST, Failure, Plan, failing, writer_of
 from tests.faults.states import digest
 from tests.faults.writes import PREPARED, Place, Work
 from tests.worlds import World
+from tickets.db.database import Database
 from tickets.db.migrations import migrate
-from tickets.db.registry import Registry, sql_root
-from tickets.db.sqlite_database import SqliteDatabase
+from tickets.db.registry import sql_root
 from tickets.tracker import operations
 
 KINDS = pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
-BEGIN = "BEGIN IMMEDIATE"
+IS_SERVER = databases.Kind.chosen == databases.POSTGRES
+ALL_KINDS = pytest.mark.parametrize(
+    "failure", [*FAILURES, *[LOST] * IS_SERVER], ids=lambda failure: failure.name
+)
 NEVER = 1 << 30
 # What another tracker left out, or what was pruned, is missing afterwards.
 INCOMPLETE = ("imports.import_file", "retention.prune_changes")
@@ -35,8 +39,12 @@ def plan() -> Iterator[Plan]:
 
 
 @pytest.fixture
-def at(plan: Plan, world: World, clock: FrozenClock) -> Place:
-    return Place(world, clock)
+def at(plan: Plan, world: World, clock: FrozenClock, tmp_path: Path) -> Place:
+    return Place(world, clock, tmp_path)
+
+
+def is_begin(sql: str) -> bool:
+    return sql.startswith("BEGIN")
 
 
 def test_every_operation_that_writes_is_here() -> None:
@@ -44,12 +52,12 @@ def test_every_operation_that_writes_is_here() -> None:
     assert PREPARED.keys() == {*names_of_writes(), "housekeeping.advance_readiness"}
 
 
-@KINDS
+@ALL_KINDS
 @pytest.mark.parametrize("name", PREPARED)
 def test_an_operation_of_which_a_statement_fails_leaves_nothing_and_can_be_repeated(
     name: str, failure: Failure, at: Place, plan: Plan
 ) -> None:
-    db = at.world.file
+    db = at.world.db
     work = PREPARED[name](at)
     before = digest(db)
 
@@ -59,7 +67,7 @@ def test_an_operation_of_which_a_statement_fails_leaves_nothing_and_can_be_repea
         number += 1
 
     # With as many statements as there are, it succeeded.
-    assert plan.statements[0] == BEGIN
+    assert is_begin(plan.statements[0])
     assert plan.statements[-1] == "COMMIT"
     assert len(plan.statements) == number - 1 > 2
     assert digest(db) != before
@@ -68,9 +76,7 @@ def test_an_operation_of_which_a_statement_fails_leaves_nothing_and_can_be_repea
     assert db.integrity_check() == []
 
 
-def outcome(
-    db: SqliteDatabase, plan: Plan, work: Work, number: int, failure: Failure
-) -> str | None:
+def outcome(db: Database, plan: Plan, work: Work, number: int, failure: Failure) -> str | None:
     """Work with one failing statement; return it, None where there are not so many."""
     writer = writer_of(db)
     plan.at(number, failure)
@@ -92,28 +98,29 @@ def outcome(
 def test_a_begin_that_fails_is_told_at_once_and_later_writes_go_on(
     failure: Failure, at: Place, plan: Plan
 ) -> None:
-    db = at.world.file
+    db = at.world.db
     before = digest(db)
-    plan.when(lambda _, sql: sql == BEGIN, replace(failure, lasts=True))
+    plan.when(lambda _, sql: is_begin(sql), replace(failure, lasts=True))
 
     with pytest.raises(failure.told), db.write(patience_ms=1_000):
         raise AssertionError("nothing was begun")
 
-    assert plan.stop() == BEGIN
-    assert plan.statements.count(BEGIN) == 1
+    assert is_begin(plan.stop() or "")
+    assert sum(map(is_begin, plan.statements)) == 1
     assert digest(db) == before
     at.world.pipeline()
     assert digest(db) != before
 
 
-@KINDS
+@pytest.mark.parametrize(
+    "failure", [LOST] if IS_SERVER else FAILURES, ids=lambda failure: failure.name
+)
 def test_a_first_start_of_which_a_statement_fails_is_made_good_by_the_next(
-    failure: Failure, plan: Plan, registry: Registry, tmp_path: Path
+    failure: Failure, plan: Plan, tmp_path: Path
 ) -> None:
     def started(number: int) -> tuple[str, str | None]:
         """Migrate twice, first with a failing statement; return what came of it."""
-        db = SqliteDatabase(str(tmp_path / f"{number}.db"), registry=registry)
-        with closing(db):
+        with databases.empty_database(tmp_path / f"{number}.db") as db:
             writer_of(db)
             plan.at(number, failure)
             with suppress(failure.told):

@@ -34,10 +34,10 @@ LATER = RetryPolicyDocument(retry_delay_ms=50)
 class Place:
     """A world, its clock and its folder."""
 
-    def __init__(self, world: World, clock: FrozenClock) -> None:
+    def __init__(self, world: World, clock: FrozenClock, folder: Path) -> None:
         self.world = world
         self.clock = clock
-        self.folder = Path(world.file.path).parent
+        self.folder = folder
         self.pipeline_id = world.pipeline(REVIEW)
 
     def claimed(self, **fields: Any) -> Claim:
@@ -296,7 +296,7 @@ def imports_import_file(at: Place) -> Work:
 @doing("housekeeping.advance_readiness")
 def housekeeping_advance_readiness(at: Place) -> Work:
     leases_claim(at)
-    settings = Settings(db=Path(at.world.file.path))
+    settings = Settings(db=at.folder / "tickets.db")
     keeper = Housekeeping(at.world.db, at.clock, at.world.do.readiness, settings)
     return keeper.advance_readiness
 
