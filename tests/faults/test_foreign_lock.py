@@ -1,4 +1,4 @@
-"""A program that knows nothing of the write gate holds SQLite's own lock."""
+"""A program that knows nothing of this service holds a lock of its database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from tests import databases
 from tests.factories import SIMPLE, refused
 from tests.process.clients import Answer, Client, Open, eventually, tickets, workers_of
 from tests.process.serving import START_S, Server, run_cli
@@ -34,12 +36,33 @@ sys.stdin.read()
 connection.execute("ROLLBACK")
 """
 
-BEGINS = pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+IS_SERVER = databases.Kind.chosen == databases.POSTGRES
+# What keeps writers out and lets readers in: as a program does that builds an index.
+LOCKS = (
+    ["LOCK TABLE tasks IN SHARE MODE", "LOCK TABLE changes IN EXCLUSIVE MODE"]
+    if IS_SERVER
+    else ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"]
+)
+LOCK_OF_LEASES = (
+    "LOCK TABLE leases, pipelines IN SHARE MODE" if IS_SERVER else "BEGIN IMMEDIATE"
+)
 
 
 @contextmanager
-def held_by_another_program(home: Path, begin: str) -> Iterator[None]:
-    """Hold the lock from another process during the block."""
+def held_by_another_program(home: Path, lock: str) -> Iterator[None]:
+    """Hold a lock from another process or connection during the block."""
+    if not IS_SERVER:
+        with held_in_file(home, lock):
+            yield
+        return
+    with psycopg.connect(databases.of_home(home)) as connection:
+        connection.execute(lock.encode())
+        yield
+        connection.rollback()
+
+
+@contextmanager
+def held_in_file(home: Path, begin: str) -> Iterator[None]:
     command = [sys.executable, "-c", HOLDER, begin]
     with subprocess.Popen(
         command, cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -72,9 +95,9 @@ def _workers_at_work(server: Server) -> set[bytes]:
 
 
 # D-34
-@BEGINS
+@pytest.mark.parametrize("lock", LOCKS)
 def test_writes_are_answered_503_in_time_and_reads_go_on_until_it_is_let_go(
-    tmp_path: Path, begin: str
+    tmp_path: Path, lock: str
 ) -> None:
     with impatient(tmp_path) as server, Client(server) as client:
         task = {"pipeline_id": client.pipeline(SIMPLE), "title": "t", "description": ""}
@@ -87,7 +110,7 @@ def test_writes_are_answered_503_in_time_and_reads_go_on_until_it_is_let_go(
                 answer = own.send("POST", "/tasks", task, key=f"k{number}")
                 return answer, time.monotonic() - began
 
-        with held_by_another_program(tmp_path, begin), ThreadPoolExecutor(WRITERS) as pool:
+        with held_by_another_program(tmp_path, lock), ThreadPoolExecutor(WRITERS) as pool:
             writing = [pool.submit(write, number) for number in range(WRITERS)]
             assert client.get(f"/tasks/{task_id}")["stage"] == "todo"
             assert client.get("/health")["active_leases"] == 0
@@ -113,7 +136,7 @@ def test_a_heartbeat_outwaits_the_other_program(tmp_path: Path) -> None:
         claim = client.claim("coder")
         path = f"/leases/{claim['lease_id']}/heartbeat"
 
-        with held_by_another_program(tmp_path, "BEGIN IMMEDIATE"):
+        with held_by_another_program(tmp_path, LOCK_OF_LEASES):
             heartbeat = Open(server, "POST", path, token=claim["lease_token"])
             # What came later and is no heartbeat has given up, twice over.
             for _ in range(2):
@@ -125,6 +148,24 @@ def test_a_heartbeat_outwaits_the_other_program(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.postgres
+def test_readers_that_are_kept_out_are_answered_503_in_time_too(tmp_path: Path) -> None:
+    with impatient(tmp_path) as server, Client(server) as client:
+        client.task(client.pipeline(SIMPLE))
+
+        with held_by_another_program(tmp_path, "LOCK TABLE tasks"):
+            began = time.monotonic()
+            refusal = client.send("GET", "/tasks")
+            took_s = time.monotonic() - began
+
+        assert (refusal.status, refusal.json) == (503, refused("busy"))
+        assert took_s < int(BUSY_TIMEOUT_MS) / 1000 + SLACK_S
+        assert len(client.pages("/tasks")) == 1
+        assert server.stop() == 0
+
+
+# Of whoever migrates a server, others wait for as long as that takes.
+@pytest.mark.sqlite
 def test_a_start_that_cannot_migrate_says_so_and_the_next_one_can(tmp_path: Path) -> None:
     (tmp_path / "t.db").touch()
     with held_by_another_program(tmp_path, "BEGIN EXCLUSIVE"):

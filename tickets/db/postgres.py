@@ -83,8 +83,13 @@ def connection_parameters(url: str) -> dict[str, Any]:
         raise ValueError(str(error).strip()) from error
 
 
-def connect(parameters: dict[str, Any], *, durable: bool = True) -> Connection:
-    """Open a connection on which every transaction is begun and ended by us."""
+def connect(
+    parameters: dict[str, Any], *, durable: bool = True, lock_timeout_ms: int = 0
+) -> Connection:
+    """Open a connection on which every transaction is begun and ended by us.
+
+    ``lock_timeout_ms`` bounds how long a statement waits for a lock; 0 is for ever.
+    """
     connection = psycopg.connect(**parameters, autocommit=True, prepare_threshold=0)
     connection.prepared_max = None
     # One type for all integers, or each statement would be prepared once for each size of
@@ -98,6 +103,7 @@ def connect(parameters: dict[str, Any], *, durable: bool = True) -> Connection:
             # statement that runs for a millisecond.
             "SET jit = off;"
             f"SET synchronous_commit = {'on' if durable else 'off'};"
+            f"SET lock_timeout = {lock_timeout_ms};"
             f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}",
             prepare=False,
         )

@@ -226,7 +226,13 @@ class PostgresDatabase:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> Pool:
-        return Pool(self._parameters, size=self._pool_connections, durable=self._durable)
+        return Pool(
+            self._parameters,
+            size=self._pool_connections,
+            durable=self._durable,
+            # For read blocks: who alters a table, or locks it whole, keeps readers out too.
+            lock_timeout_ms=self._busy_timeout_ms,
+        )
 
     def _publish(self, topics: list[str]) -> None:
         try:

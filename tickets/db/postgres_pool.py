@@ -39,9 +39,12 @@ class Link:
 class Pool:
     """At most ``size`` connections. A block that finds none waits until its deadline."""
 
-    def __init__(self, parameters: dict[str, Any], *, size: int, durable: bool) -> None:
+    def __init__(
+        self, parameters: dict[str, Any], *, size: int, durable: bool, lock_timeout_ms: int
+    ) -> None:
         self._parameters = parameters
         self._durable = durable
+        self._lock_timeout_ms = lock_timeout_ms
         self._places = threading.BoundedSemaphore(size)
         self._mutex = threading.Lock()
         self._idle: list[Link] = []
@@ -93,7 +96,10 @@ class Pool:
 
     def _new_link(self) -> Link:
         with FLOOR.away:
-            return Link(postgres.connect(self._parameters, durable=self._durable))
+            connection = postgres.connect(
+                self._parameters, durable=self._durable, lock_timeout_ms=self._lock_timeout_ms
+            )
+        return Link(connection)
 
     def _pause(self, error: psycopg.Error, deadline: float) -> None:
         left_s = deadline - time.monotonic()
