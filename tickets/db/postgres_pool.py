@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any, Final
@@ -10,11 +11,14 @@ import psycopg
 from psycopg.rows import dict_row
 
 from tickets.db import postgres
+from tickets.db.postgres_watch import Watch, hang_up
 from tickets.errors import Busy
 from tickets.floor import FLOOR
 
 # Between two tries to reach a server that cannot be reached.
 _PAUSE_S: Final = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 class Link:
@@ -48,6 +52,7 @@ class Pool:
         self._places = threading.BoundedSemaphore(size)
         self._mutex = threading.Lock()
         self._idle: list[Link] = []
+        self._watch = Watch[Link](parameters, self._cut)
         self.is_closed = False
 
     def begin(self, sql: str, deadline: float) -> Link:
@@ -71,6 +76,7 @@ class Pool:
             link = None
             try:
                 link = self._idle_link() or self._new_link()
+                self._watch.begin(link)
                 link.control(sql)
                 return link
             except psycopg.Error as error:
@@ -79,13 +85,13 @@ class Pool:
                     self._pause(error, deadline)
                     continue
                 lost = link.is_lost()
-                link.connection.close()
+                self._let_go(link)
                 if not lost:
                     raise postgres.translate(error, sql) from error
             except BaseException:
                 # Whatever it was, nobody gives this one back.
                 if link is not None:
-                    link.connection.close()
+                    self._let_go(link)
                 raise
 
     def _idle_link(self) -> Link | None:
@@ -110,6 +116,7 @@ class Pool:
 
     def give_back(self, link: Link) -> None:
         """Take a connection back, outside of any transaction; a lost one is let go."""
+        self._watch.end(link)
         with self._mutex:
             keep = not link.is_lost() and not self.is_closed
             if keep:
@@ -122,6 +129,22 @@ class Pool:
         """Close what is idle, and the others when they come back."""
         with self._mutex:
             self.is_closed = True
+        self._watch.close()
+        self._close_idle()
+
+    def _let_go(self, link: Link) -> None:
+        self._watch.end(link)
+        link.connection.close()
+
+    def _cut(self, stalled: list[Link]) -> None:
+        """End connections that wait in vain, and those that would do the same next."""
+        _log.warning("no answer from the database server on %d connections", len(stalled))
+        self._close_idle()
+        for link in stalled:
+            hang_up(link.connection)
+
+    def _close_idle(self) -> None:
+        with self._mutex:
             idle, self._idle = self._idle, []
         for link in idle:
             link.connection.close()
