@@ -170,6 +170,7 @@ def test_a_standby_takes_the_place_of_a_primary_that_crashed(
             check(crowd, url, *hosts)
 
     print(f"answered again after {service.refused_s[0]:.2f} s; {service.refusals}")  # noqa: T201
+    print(f"{service.answered} answers, all of them checked")  # noqa: T201
     if patience_ms == PATIENT_MS:
         assert not service.refusals
 
@@ -263,6 +264,7 @@ def test_a_database_that_is_restarted_under_load_loses_nothing(
 
     assert not service.refusals
     print("answered again after", [f"{each:.2f} s" for each in service.refused_s])  # noqa: T201
+    print(f"{service.answered} answers, all of them checked")  # noqa: T201
 
 
 def test_one_host_goes_on_with_the_leases_of_one_that_was_killed(
