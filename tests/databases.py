@@ -131,6 +131,22 @@ def of_home(home: Path) -> str:
     return _Servers.homes[home]
 
 
+@contextmanager
+def tablespace_of_home(home: Path, place: Path) -> Iterator[None]:
+    """Let the database of a service in ``home`` have its tables in another folder."""
+    number = next(_numbers)
+    name, space = f"test_{number}", f"space_{number}"
+    _migrated_server().own(place)
+    server().execute(f"CREATE TABLESPACE {space} LOCATION '{place}'")
+    server().execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} TABLESPACE {space}")
+    _Servers.homes[home] = server().url(name)
+    try:
+        yield
+    finally:
+        leave_homes(home)
+        server().execute(f"DROP TABLESPACE {space}")
+
+
 def open_home(home: Path) -> Database:
     """Open the database of a service in this folder, beside the service or after it."""
     name = of_home(home)

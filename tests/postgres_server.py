@@ -51,7 +51,7 @@ class PostgresServer:
 
     def create(self) -> None:
         """Make the files of a new server."""
-        self._own()
+        self.own(self.folder)
         self._run(
             "initdb", "-D", self._data, "-U", self._name, "-A", "trust", "-E", "UTF8",
             "--no-sync", "--locale=C.UTF-8",
@@ -76,7 +76,7 @@ class PostgresServer:
 
     def copy(self, primary: PostgresServer) -> None:
         """Make the files of a standby, which follows a running server once it is started."""
-        self._own()
+        self.own(self.folder)
         self._run(
             "pg_basebackup", "-D", self._data, "-h", str(primary.folder), "-U", self._name,
             "-c", "fast", "-X", "stream", "--no-sync", "-R",
@@ -105,14 +105,15 @@ class PostgresServer:
         assert row is not None, sql
         return row[0]
 
+    def own(self, folder: Path) -> None:
+        """Let the server's user do with a folder what it wants."""
+        if self._user is not None:
+            owner = pwd.getpwnam(self._user)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+
     @property
     def _data(self) -> str:
         return f"{self.folder}/data"
-
-    def _own(self) -> None:
-        if self._user is not None:
-            owner = pwd.getpwnam(self._user)
-            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(

@@ -1,4 +1,8 @@
-"""Disks that fill up: a real small one where it can be mounted, else a limit on files."""
+"""Disks that fill up: a real small one where it can be mounted, else a limit on files.
+
+With a database server it holds the tables, as a tablespace. The server's log is elsewhere: when
+that has no room the server itself goes down, whatever its clients do.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from tests import databases
 from tests.process.clients import workers_of
 from tests.process.serving import Server
 
@@ -20,6 +27,7 @@ from tests.process.serving import Server
 DISK_BYTES = 64 << 20
 # What is left when it is full; SQLite asks for pages of 4 KiB.
 LEFT_BYTES_MAX = 64 << 10
+TABLESPACE = "tablespace"
 
 
 class Disk(ABC):
@@ -28,8 +36,10 @@ class Disk(ABC):
     # What a write is answered that does not fit.
     full_status: int
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, folder: Path | None = None) -> None:
+        """Keep where the service is started, and what fills up where that is another folder."""
         self.home = home
+        self.folder = folder or home
 
     @abstractmethod
     def fill(self, server: Server, left_bytes: int) -> None:
@@ -46,13 +56,13 @@ class MountedDisk(Disk):
     full_status = 507
 
     def fill(self, server: Server, left_bytes: int) -> None:
-        free = shutil.disk_usage(self.home).free
+        free = shutil.disk_usage(self.folder).free
         # The service may have written in between.
-        with suppress(OSError), (self.home / "filler").open("ab", buffering=0) as filler:
+        with suppress(OSError), (self.folder / "filler").open("ab", buffering=0) as filler:
             filler.write(bytes(max(0, free - left_bytes)))
 
     def clear(self, server: Server) -> None:
-        (self.home / "filler").unlink()
+        (self.folder / "filler").unlink()
 
 
 class LimitedFiles(Disk):
@@ -78,6 +88,8 @@ class LimitedFiles(Disk):
 
 def ways() -> list[str]:
     """Return the names of the disks that this machine can give; it must be one at least."""
+    if databases.Kind.chosen == databases.POSTGRES:
+        return [TABLESPACE]
     found = ["mounted"] if _can_mount() else []
     if hasattr(resource, "prlimit"):
         found.append("limited files")
@@ -90,6 +102,12 @@ def small_disk(way: str, folder: Path) -> Iterator[Disk]:
     if way == "limited files":
         yield LimitedFiles(folder)
         return
+    if way == TABLESPACE:
+        if not _can_mount():
+            pytest.skip("a small disk for a server's tables has to be mounted")
+        with _small_tablespace(folder) as place:
+            yield MountedDisk(folder, place)
+        return
     assert way == "mounted", "no small disk: this test wants to mount one, or Linux's prlimit"
     home = folder / "disk"
     home.mkdir()
@@ -98,6 +116,20 @@ def small_disk(way: str, folder: Path) -> Iterator[Disk]:
         yield MountedDisk(home)
     finally:
         subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+@contextmanager
+def _small_tablespace(home: Path) -> Iterator[Path]:
+    """Let the database of a service in ``home`` be on a small disk."""
+    # Not below a folder of pytest, which the server's user must not enter.
+    place = Path(tempfile.mkdtemp(prefix="tickets-disk-", dir="/tmp"))
+    _mount(place)
+    try:
+        with databases.tablespace_of_home(home, place):
+            yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+        place.rmdir()
 
 
 def _mount(home: Path) -> None:
