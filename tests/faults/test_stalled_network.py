@@ -56,13 +56,6 @@ def stalled(proxy: Proxy) -> Iterator[None]:
         proxy.flow()
 
 
-def through(proxy: Proxy, url: str) -> str:
-    """Return the URL of the same database behind a proxy."""
-    front, _, rest = url.partition("@/")
-    name = rest.partition("?")[0]
-    return f"{front}@127.0.0.1:{proxy.port}/{name}?connect_timeout={CONNECT_S}"
-
-
 @pytest.fixture
 def slow(
     tmp_path: Path, proxy: Proxy, settings: Settings, clock: FrozenClock
@@ -70,7 +63,7 @@ def slow(
     with pytest.MonkeyPatch.context() as patch:
         # Read where a pool is made.
         patch.setattr(postgres_watch.Watch.__init__, "__kwdefaults__", {"stalled_s": STALLED_S})
-        url = through(proxy, databases.of_home(tmp_path))
+        url = proxy.url(databases.of_home(tmp_path), connect_timeout=CONNECT_S)
         database = databases.open_place(url, busy_timeout_ms=BUSY_TIMEOUT_MS)
     assert isinstance(database, PostgresDatabase)
     with closing(database):
@@ -121,7 +114,7 @@ def test_a_block_that_lasts_is_left_alone_while_the_server_answers(
 def test_a_service_behind_a_network_that_stands_still_comes_back(
     tmp_path: Path, proxy: Proxy
 ) -> None:
-    url = through(proxy, databases.of_home(tmp_path))
+    url = proxy.url(databases.of_home(tmp_path), connect_timeout=CONNECT_S)
     with tickets(tmp_path, "--db", url, "--workers", "2") as server, Agent(server) as agent:
         task = {"pipeline_id": agent.pipeline(PIPELINE), "title": "t", "description": ""}
 

@@ -14,15 +14,23 @@ _CHUNK = 65_536
 class Proxy:
     """Carries bytes from a port of its own to a server's socket, as long as it is let to."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, host: str) -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self._open: list[socket.socket] = [self._listener]
         self._flows = threading.Event()
         self._flows.set()
         self._is_over = False
+        self.host = host
         self.port: int = self._listener.getsockname()[1]
         self._carry(self._accept)
+
+    def url(self, url: str, **settings: object) -> str:
+        """Return the URL of a database of the server as it is reached from here."""
+        front, _, rest = url.partition("@/")
+        name = rest.partition("?")[0]
+        more = "&".join(f"{key}={value}" for key, value in settings.items())
+        return f"{front}@{self.host}:{self.port}/{name}?{more}"
 
     def stall(self) -> None:
         """Carry nothing from now on; connections stay, and new ones come to nothing."""
@@ -66,9 +74,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy_to(folder: Path) -> Iterator[Proxy]:
+def proxy_to(folder: Path, host: str = "127.0.0.1") -> Iterator[Proxy]:
     """Carry bytes to the server in this folder during the block."""
-    proxy = Proxy(folder / ".s.PGSQL.5432")
+    proxy = Proxy(folder / ".s.PGSQL.5432", host)
     try:
         yield proxy
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -13,7 +13,8 @@ import pytest
 
 from tests import databases
 from tests.factories import SIMPLE, Json
-from tests.process.clients import Client, eventually, tickets
+from tests.process.clients import Client, Open, eventually, tickets
+from tests.process.networks import Host, network, second_host
 from tests.process.serving import Server
 
 pytestmark = pytest.mark.postgres
@@ -23,6 +24,11 @@ TASKS = 300
 WAITING = 6
 # Shorter than the time after which a waiter looks again without having been told.
 WAIT_MS = 4_000
+# A lease that ends while its host is cut off, and what makes that host notice soon.
+SHORT_MS = 1_500
+TASK = {"title": "t", "description": ""}
+IMPATIENT = ("--busy-timeout-ms", "500")
+LINE = {"connect_timeout": 2, "tcp_user_timeout": 2_000}
 
 
 @contextmanager
@@ -115,3 +121,57 @@ def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
 
         assert len(client.pages("/tasks")) == 2
         eventually(lambda: client.send("GET", "/ready").status == 200)
+
+
+@pytest.fixture(params=[network()])
+def away(request: pytest.FixtureRequest) -> Iterator[Host]:
+    with second_host(request.param, databases.server().folder) as host:
+        yield host
+
+
+def test_a_host_that_is_cut_off_loses_its_leases_to_the_other_and_comes_back(
+    tmp_path: Path, away: Host
+) -> None:
+    url = databases.of_home(tmp_path)
+    with ExitStack() as stack:
+        here = stack.enter_context(tickets(tmp_path, "--workers", "2"))
+        client = stack.enter_context(Client(here))
+        task_id = client.task(client.pipeline(SIMPLE))
+        with away.inside():
+            line = away.proxy.url(url, **LINE)
+            there = stack.enter_context(tickets(tmp_path, "--db", line, *IMPATIENT))
+            cut_off = stack.enter_context(Client(there))
+            lost = cut_off.claim("coder", "there", lease_ttl_ms=SHORT_MS)
+        token = lost["lease_token"]
+        beat = f"/leases/{lost['lease_id']}/heartbeat"
+        step = f"/runs/{lost['run']['id']}/events"
+        task = {**TASK, "pipeline_id": lost["task"]["pipeline_id"]}
+
+        away.cut()
+        with away.inside():
+            # Nothing is waited for as long as for a heartbeat.
+            heartbeat = Open(there, "POST", beat, token=token)
+        refusals = [
+            cut_off.send("POST", step, {"kind": "step"}, token=token),
+            cut_off.send("GET", "/tasks"),
+            cut_off.send("POST", "/tasks", task, key="k"),
+        ]
+        claim = client.claim("coder", "here", wait_ms=WAIT_MS)
+        away.mend()
+
+        assert [answer.json["error"]["code"] for answer in refusals] == ["busy"] * 3
+        assert {answer.status for answer in refusals} == {503}
+        assert (claim["task"]["id"], claim["run"]["attempt"]) == (task_id, 2)
+        eventually(lambda: cut_off.send("GET", "/ready").status == 200)
+        assert heartbeat.answer().status == 410
+        cut_off.on_run(lost, "transition", {"trigger": "complete"}, status=410)
+        client.on_run(claim, "transition", {"trigger": "complete"})
+        cut_off.post("/tasks", task, status=201, key="k")
+        assert len(client.pages("/tasks")) == 2
+        assert [run["status"] for run in client.pages(f"/tasks/{task_id}/runs")] == [
+            "stale",
+            "completed",
+        ]
+        for each in (cut_off, client):
+            each.close()
+        assert (here.stop(), there.stop()) == (0, 0)
