@@ -135,6 +135,7 @@ def _open_server(url: DatabaseUrl, settings: Settings) -> Database:
             registry=Registry.load(sql_root(), "postgres"),
             durable=settings.durability == "full",
             busy_timeout_ms=settings.busy_timeout_ms,
+            pool_size=settings.pool_size,
             upkeep=UPKEEP,
         )
     except ValueError as error:

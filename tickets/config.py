@@ -71,6 +71,8 @@ class Settings:
     log_level: str = "info"
     max_body_bytes: int = 8 << 20
     busy_timeout_ms: int = 5_000
+    # As many as a process keeps busy: most of a request is Python, one thread at a time.
+    pool_size: int = 10
     idempotency_retention_ms: int = 86_400_000
     trace_retention_ms: int | None = None
     changes_retention_ms: int | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 MAX_PORT = 65_535
 MAX_WORKERS = 64
 MAX_THREADS = 1_000
+MAX_POOL_SIZE = 1_000
 MAX_BODY_BYTES = 1 << 30
 MAX_MS = 10 * 366 * 86_400_000
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -188,6 +189,13 @@ OPTIONS = (
         kind=int,
         metavar="N",
         help="longest wait for a database that another process holds (5000)",
+    ),
+    Option(
+        name="pool_size",
+        parse=_integer(1, MAX_POOL_SIZE),
+        kind=int,
+        metavar="N",
+        help="PostgreSQL: most connections that a worker process lends to requests (10)",
     ),
     Option(
         name="idempotency_retention_ms",

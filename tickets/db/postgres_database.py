@@ -27,8 +27,6 @@ from tickets.db.transaction import Transaction
 from tickets.db.wakeups import Wakeups
 from tickets.errors import Invalid, OutcomeUnknown
 
-# As many as a process keeps busy: most of a request is Python, and one thread runs at a time.
-POOL_CONNECTIONS: Final = 10
 UPKEEP_PERIOD_S: Final = 1.0
 
 _BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -45,8 +43,9 @@ class _Here(threading.local):
 class PostgresDatabase:
     """One database on a server. Blocks of one thread nest; nothing is opened before first use.
 
-    ``busy_timeout_ms`` bounds how long a block waits for a connection, and how long each of
-    its statements waits for a lock. ``upkeep`` names statements to run now and then.
+    ``busy_timeout_ms`` bounds how long a block waits for one of ``pool_size`` connections, and
+    how long each of its statements waits for a lock. ``upkeep`` names statements to run now
+    and then.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class PostgresDatabase:
         registry: Registry,
         durable: bool = True,
         busy_timeout_ms: int = 5000,
-        pool_connections: int = POOL_CONNECTIONS,
+        pool_size: int = 10,
         upkeep: Sequence[str] = (),
     ) -> None:
         self._parameters = postgres.connection_parameters(url)
@@ -64,7 +63,7 @@ class PostgresDatabase:
         self._texts = registry.for_psycopg()
         self._durable = durable
         self._busy_timeout_ms = busy_timeout_ms
-        self._pool_connections = pool_connections
+        self._pool_size = pool_size
         self._upkeep = upkeep
         self._tended_at = time.monotonic()
         self._version = ""
@@ -228,7 +227,7 @@ class PostgresDatabase:
     def _new_pool(self) -> Pool:
         return Pool(
             self._parameters,
-            size=self._pool_connections,
+            size=self._pool_size,
             durable=self._durable,
             # For read blocks: who alters a table, or locks it whole, keeps readers out too.
             lock_timeout_ms=self._busy_timeout_ms,

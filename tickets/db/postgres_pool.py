@@ -17,6 +17,7 @@ from tickets.floor import FLOOR
 
 # Between two tries to reach a server that cannot be reached.
 _PAUSE_S: Final = 0.05
+_ALL_LENT: Final = "Every connection to the database is in use; repeat the request"
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Pool:
         if not self._places.acquire(blocking=False):
             with FLOOR.away:
                 if not self._places.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                    raise Busy
+                    raise Busy(_ALL_LENT)
         try:
             return self._begun(sql, deadline)
         except BaseException:
