@@ -24,14 +24,14 @@ API_TOKEN = "the-api-token"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--database",
-        choices=(databases.SQLITE, databases.POSTGRES),
+        choices=(databases.SQLITE, databases.POSTGRES, databases.PGBOUNCER),
         default=databases.SQLITE,
         help="the kind of database that tests get which can do with any",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    databases.Kind.chosen = config.getoption("--database")
+    databases.Kind.choose(config.getoption("--database"))
 
 
 def pytest_unconfigure() -> None:
@@ -41,7 +41,7 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is about the other kind of database."""
     other = {databases.SQLITE: "postgres", databases.POSTGRES: "sqlite"}
-    foreign = other[config.getoption("--database")]
+    foreign = other[databases.Kind.chosen]
     left_out = [item for item in items if item.get_closest_marker(foreign) is not None]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

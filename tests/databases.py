@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import psycopg
 
 from tests.factories import EPOCH_MS
+from tests.pooler import Pooler, running_pooler
 from tests.postgres_server import PostgresServer, running_server
 from tickets.app import UPKEEP
 from tickets.db.database import Database
@@ -23,6 +24,8 @@ from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 
 SQLITE, POSTGRES = "sqlite", "postgres"
+# PostgreSQL behind a pooler in transaction mode.
+PGBOUNCER = "pgbouncer"
 
 _TEMPLATE = "migrated"
 # A tenth of the time that a new copy of the template takes.
@@ -49,6 +52,13 @@ class Kind:
     """Which kind of database this run is for; set once, before any test."""
 
     chosen = SQLITE
+    is_pooled = False
+
+    @classmethod
+    def choose(cls, name: str) -> None:
+        """Take one of the words of ``--database``."""
+        cls.is_pooled = name == PGBOUNCER
+        cls.chosen = POSTGRES if cls.is_pooled else name
 
 
 @functools.cache
@@ -82,6 +92,8 @@ def fresh_place(folder: Path) -> Path | str:
 def open_place(place: Path | str, **options: Any) -> Database:
     """Open a database, perhaps a second time."""
     if isinstance(place, str):
+        if Kind.is_pooled:
+            options.setdefault("direct_url", server().url(name_of(place)))
         return PostgresDatabase(place, registry=registry(POSTGRES), upkeep=UPKEEP, **options)
     return SqliteDatabase(
         str(place), registry=registry(SQLITE), wakeups=Wakeups(str(place)), **options
@@ -96,7 +108,7 @@ def fresh_url() -> str:
         return url
     name = f"test_{next(_numbers)}"
     _migrated_server().execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-    return server().url(name)
+    return _url(name)
 
 
 @contextmanager
@@ -116,7 +128,7 @@ def empty_url() -> str:
     """Make a PostgreSQL database without tables; return its URL."""
     name = f"test_{next(_numbers)}"
     server().execute(f"CREATE DATABASE {name}")
-    return server().url(name)
+    return _url(name)
 
 
 def of_home(home: Path) -> str:
@@ -162,14 +174,21 @@ def leave_homes(folder: Path) -> None:
 
 def drop(url: str, *, keep: bool = True) -> None:
     """Take back a database; whoever still has it open is thrown out."""
-    name = url.partition("@/")[2].partition("?")[0]
-    server().execute(
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-    )
+    name = name_of(url)
+    if not Kind.is_pooled:
+        # What a pooler holds is not the test's, and would be handed to the next.
+        server().execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
     if keep:
         _Servers.free.append(url)
     else:
-        server().execute(f"DROP DATABASE {name}")
+        server().execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def name_of(url: str) -> str:
+    """Return the name of a database on the server of this process."""
+    return url.partition("@/")[2].partition("?")[0]
 
 
 def server() -> PostgresServer:
@@ -179,6 +198,15 @@ def server() -> PostgresServer:
     return _Servers.running
 
 
+def _url(name: str) -> str:
+    """Return how tests reach a database of the server."""
+    if not Kind.is_pooled:
+        return server().url(name)
+    if _Servers.pooler is None:
+        _Servers.pooler = _Servers.stack.enter_context(running_pooler(server()))
+    return _Servers.pooler.url(name)
+
+
 def stop_server() -> None:
     """Stop the server, if there was one."""
     _Servers.stack.close()
@@ -186,13 +214,14 @@ def stop_server() -> None:
 
 def _empty(url: str) -> None:
     """Delete every row, without triggers, and let all numbers begin anew."""
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(server().url(name_of(url))) as connection:
         connection.execute(_EMPTY)
 
 
 class _Servers:
     stack = ExitStack()
     running: PostgresServer | None = None
+    pooler: Pooler | None = None
     free: ClassVar[list[str]] = []
     homes: ClassVar[dict[Path, str]] = {}
 

@@ -42,18 +42,18 @@ class PostgresServer:
     def __init__(self, folder: Path, binaries: Path) -> None:
         self.folder = folder
         self._binaries = binaries
-        self._user = _server_user() if os.geteuid() == 0 else None
-        self._name = self._user or pwd.getpwuid(os.geteuid()).pw_name
+        self._run_as = _server_user() if os.geteuid() == 0 else None
+        self.user = self._run_as or pwd.getpwuid(os.geteuid()).pw_name
 
     def url(self, database: str) -> str:
         """Return the URL of a database."""
-        return f"postgresql://{self._name}@/{database}?host={self.folder}"
+        return f"postgresql://{self.user}@/{database}?host={self.folder}"
 
     def create(self) -> None:
         """Make the files of a new server."""
         self.own(self.folder)
         self._run(
-            "initdb", "-D", self._data, "-U", self._name, "-A", "trust", "-E", "UTF8",
+            "initdb", "-D", self._data, "-U", self.user, "-A", "trust", "-E", "UTF8",
             "--no-sync", "--locale=C.UTF-8",
         )  # fmt: skip
 
@@ -78,7 +78,7 @@ class PostgresServer:
         """Make the files of a standby, which follows a running server once it is started."""
         self.own(self.folder)
         self._run(
-            "pg_basebackup", "-D", self._data, "-h", str(primary.folder), "-U", self._name,
+            "pg_basebackup", "-D", self._data, "-h", str(primary.folder), "-U", self.user,
             "-c", "fast", "-X", "stream", "--no-sync", "-R",
         )  # fmt: skip
 
@@ -107,8 +107,8 @@ class PostgresServer:
 
     def own(self, folder: Path) -> None:
         """Let the server's user do with a folder what it wants."""
-        if self._user is not None:
-            owner = pwd.getpwnam(self._user)
+        if self._run_as is not None:
+            owner = pwd.getpwnam(self._run_as)
             os.chown(folder, owner.pw_uid, owner.pw_gid)
 
     @property
@@ -118,9 +118,9 @@ class PostgresServer:
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
             [str(self._binaries / program), *arguments],
-            user=self._user,
-            group=pwd.getpwnam(self._user).pw_gid if self._user else None,
-            extra_groups=[] if self._user else None,
+            user=self._run_as,
+            group=pwd.getpwnam(self._run_as).pw_gid if self._run_as else None,
+            extra_groups=[] if self._run_as else None,
             env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

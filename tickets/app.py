@@ -136,6 +136,8 @@ def _open_server(url: DatabaseUrl, settings: Settings) -> Database:
             durable=settings.durability == "full",
             busy_timeout_ms=settings.busy_timeout_ms,
             pool_size=settings.pool_size,
+            prepared_statements=settings.prepared_statements,
+            direct_url=settings.direct_db,
             upkeep=UPKEEP,
         )
     except ValueError as error:

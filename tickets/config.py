@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -17,38 +16,35 @@ from tickets.config_file import (
     home_directory,
     read_config,
 )
-from tickets.config_options import OPTIONS, Option, is_loopback, parse_token
+from tickets.config_options import (
+    OPTIONS,
+    SERVER_SCHEMES,
+    DatabaseUrl,
+    Option,
+    is_loopback,
+    parse_token,
+)
 
-__all__ = ["ConfigError", "Settings", "check_exposure", "load_settings", "misspelt_settings"]
+__all__ = [
+    "ConfigError",
+    "DatabaseUrl",
+    "Settings",
+    "check_exposure",
+    "load_settings",
+    "misspelt_settings",
+]
 
 DEFAULT_THREADS = 128
 MAX_TOKEN_FILE_BYTES = 4_096
 _MEMORY = ":memory:"
 # Those that are no option's.
 _OTHER_VARIABLES = ("TICKETS_CONFIG", "TICKETS_HOME", "TICKETS_TOKEN", "TICKETS_TOKEN_FILE")
-# Between the user and the host, or as a parameter.
-_PASSWORD = re.compile(r"(//[^/@:]*:|[?&]password=)[^@&]*")
-_SERVER_SCHEMES = ("postgresql://", "postgres://")
 
 
 def _default_workers() -> int:
     # Two are enough to keep a second core busy; SQLite has one writer anyway.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return 2 if (cores or 1) >= 2 else 1
-
-
-class DatabaseUrl(str):
-    """The URL of a database on a PostgreSQL server, which may hold a password."""
-
-    __slots__ = ()
-
-    @property
-    def shown(self) -> str:
-        """The URL without the password, for people and logs."""
-        return _PASSWORD.sub(r"\1***", self)
-
-    def __repr__(self) -> str:
-        return repr(self.shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +69,8 @@ class Settings:
     busy_timeout_ms: int = 5_000
     # As many as a process keeps busy: most of a request is Python, one thread at a time.
     pool_size: int = 10
+    prepared_statements: str = "auto"
+    direct_db: DatabaseUrl | None = None
     idempotency_retention_ms: int = 86_400_000
     trace_retention_ms: int | None = None
     changes_retention_ms: int | None = None
@@ -218,7 +216,7 @@ def _database(
     _pick(picked, option, flags, environ, config)
     text = str(picked.get("db", DEFAULT_DB))
     from_user = flags.get("db") is not None or bool(environ.get(option.variable))
-    if text.startswith(_SERVER_SCHEMES):
+    if text.startswith(SERVER_SCHEMES):
         return DatabaseUrl(text)
     if text.startswith("file:"):
         text = _file_uri(text)

@@ -14,9 +14,26 @@ MAX_POOL_SIZE = 1_000
 MAX_BODY_BYTES = 1 << 30
 MAX_MS = 10 * 366 * 86_400_000
 LOG_LEVELS = ("debug", "info", "warning", "error")
+SERVER_SCHEMES = ("postgresql://", "postgres://")
 
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+# Between the user and the host, or as a parameter.
+_PASSWORD = re.compile(r"(//[^/@:]*:|[?&]password=)[^@&]*")
 _DURATION = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
+
+
+class DatabaseUrl(str):
+    """The URL of a database on a PostgreSQL server, which may hold a password."""
+
+    __slots__ = ()
+
+    @property
+    def shown(self) -> str:
+        """The URL without the password, for people and logs."""
+        return _PASSWORD.sub(r"\1***", self)
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +95,13 @@ def _text(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError("must not be empty")
     return text
+
+
+def _server_url(text: str) -> DatabaseUrl:
+    if not text.startswith(SERVER_SCHEMES):
+        # It is not quoted, because it may hold a password all the same.
+        raise ValueError("must be a URL that begins with postgresql://")
+    return DatabaseUrl(text)
 
 
 def _boolean(text: str) -> bool:
@@ -196,6 +220,18 @@ OPTIONS = (
         kind=int,
         metavar="N",
         help="PostgreSQL: most connections that a worker process lends to requests (10)",
+    ),
+    Option(
+        name="prepared_statements",
+        parse=_one_of("auto", "on", "off"),
+        metavar="auto|on|off",
+        help="PostgreSQL: auto prepares them unless a pooler stands between (auto)",
+    ),
+    Option(
+        name="direct_db",
+        parse=_server_url,
+        metavar="URL",
+        help="PostgreSQL: the same database without the pooler of --db, for notifications",
     ),
     Option(
         name="idempotency_retention_ms",

@@ -81,6 +81,5 @@ def test_a_process_holds_as_many_connections_as_it_may(
     with ThreadPoolExecutor(4 * SIZE) as pool:
         list(pool.map(ask, range(4 * SIZE)))
 
-    name = url.partition("@/")[2].partition("?")[0]
-    count = f"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = '{name}'"
+    count = f"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = '{databases.name_of(url)}'"
     assert server().value(count) == SIZE

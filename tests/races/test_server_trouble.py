@@ -19,6 +19,7 @@ from tests.worlds import World, looked_up
 from tickets.db.database import Collision, ConstraintViolated, Database
 from tickets.db.migrations import migrate, pending
 from tickets.db.postgres_database import PostgresDatabase
+from tickets.db.postgres_pool import Link
 from tickets.db.registry import sql_root
 from tickets.db.repeating import TRIES, repeated
 from tickets.errors import Busy, OutcomeUnknown
@@ -29,6 +30,8 @@ pytestmark = pytest.mark.postgres
 PATIENCE_S = 20.0
 # More ids than a sequence writes to the log ahead of time, which is 32.
 DRAWN = 100
+# More than anybody tries in a moment.
+MANY = 200
 
 
 @pytest.fixture
@@ -207,6 +210,23 @@ class TestServer:
             migrate(nowhere, sql_root(), 1)
         with pytest.raises(Busy, match="cannot be reached"):
             nowhere.ping()
+
+    def test_a_server_that_closes_every_connection_is_not_tried_for_ever(
+        self, server: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tries: list[str] = []
+
+        def close(link: Link, sql: str) -> None:
+            tries.append(sql)
+            assert len(tries) < MANY, "nobody looks at the time"
+            link.connection.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(Link, "control", close)
+        with pytest.raises(Busy, match="cannot be reached"), server.write(patience_ms=20):
+            pass
+
+        assert tries
 
     @pytest.mark.parametrize("path", ["/store/n/a%00b", "/tasks/a%00b"])
     def test_the_character_that_it_cannot_store_is_refused(

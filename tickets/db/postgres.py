@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors
@@ -15,7 +15,9 @@ from psycopg.types.numeric import Int8Dumper, IntLoader
 from tickets.db.errors import Collision, ConstraintViolated, StatementFailed
 from tickets.errors import Busy, Invalid, PayloadTooLarge, StorageFull, TicketsError
 
-Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+# Whether statements are prepared: AUTO is unless a pooler stands between.
+AUTO: Final = "auto"
+ON: Final = "on"
 
 DRIVER_ERRORS: Final = (psycopg.Error, UnicodeError, OverflowError)
 
@@ -33,6 +35,8 @@ _CONNECTION_DEFAULTS: Final = {
 }
 # A host that died inside a transaction holds its locks no longer than this.
 _IDLE_IN_TRANSACTION_MS: Final = 30_000
+# Each statement sees the last commit, whatever the database has for its default.
+_ISOLATION: Final = "READ COMMITTED"
 
 _CONSTRAINTS: Final = {
     "23502": "not null",
@@ -75,39 +79,79 @@ _MEANINGS_OF_CLASS: Final[dict[str, tuple[type[TicketsError], str | None]]] = {
 }
 
 
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection on which every transaction is begun and ended by us.
+
+    Behind a pooler, one transaction and the next may run on different connections to the
+    server, so there each begins with ``settings``; elsewhere the session has them.
+    """
+
+    is_pooled = False
+    settings = ""
+
+    def opening(self, sql: str) -> str:
+        """Return how a transaction is begun here that is begun with ``sql`` elsewhere."""
+        if not self.is_pooled:
+            return sql
+        begin, _, rest = sql.partition(";")
+        level = f" ISOLATION LEVEL {_ISOLATION}" if begin == "BEGIN" else ""
+        return f"{begin}{level}{self.settings};{rest}"
+
+
 def connection_parameters(url: str) -> dict[str, Any]:
     """Return what to connect with; raises ValueError for a URL that says nothing sensible."""
     try:
-        return {**_CONNECTION_DEFAULTS, **conninfo_to_dict(url)}
+        return {**_CONNECTION_DEFAULTS, **conninfo_to_dict(url), "client_encoding": "UTF8"}
     except psycopg.ProgrammingError as error:
         raise ValueError(str(error).strip()) from error
 
 
 def connect(
-    parameters: dict[str, Any], *, durable: bool = True, lock_timeout_ms: int = 0
+    parameters: dict[str, Any],
+    *,
+    durable: bool = True,
+    prepared: str = AUTO,
+    lock_timeout_ms: int = 0,
 ) -> Connection:
-    """Open a connection on which every transaction is begun and ended by us.
+    """Open a connection and notice whether a pooler stands between.
 
     ``lock_timeout_ms`` bounds how long a statement waits for a lock; 0 is for ever.
     """
-    connection = psycopg.connect(**parameters, autocommit=True, prepare_threshold=0)
+    connection = Connection.connect(**parameters, autocommit=True)
     connection.prepared_max = None
     # One type for all integers, or each statement would be prepared once for each size of
     # each of its numbers; and sums of integers are integers.
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_loader("numeric", IntLoader)
     with closed_on_error(connection):
-        connection.execute(
-            "SET client_encoding = 'UTF8';"
-            # The planner knows nothing of recursion and compiles, for half a second, a
-            # statement that runs for a millisecond.
-            "SET jit = off;"
-            f"SET synchronous_commit = {'on' if durable else 'off'};"
-            f"SET lock_timeout = {lock_timeout_ms};"
-            f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}",
-            prepare=False,
-        )
+        connection.is_pooled = _is_pooled(connection)
+        if connection.is_pooled:
+            connection.settings = _settings("SET LOCAL", durable, lock_timeout_ms)
+        else:
+            level = f"SET default_transaction_isolation = '{_ISOLATION}'"
+            sql = f"{level}{_settings('SET', durable, lock_timeout_ms)}"
+            connection.execute(sql.encode(), prepare=False)
+    # Names of prepared statements are those of one connection: a pooler that knows nothing of
+    # them would run what another client prepared under the same name.
+    is_prepared = prepared == ON or (prepared == AUTO and not connection.is_pooled)
+    connection.prepare_threshold = 0 if is_prepared else None
     return connection
+
+
+def _is_pooled(connection: Connection) -> bool:
+    """Tell whether whoever answered the connection is not the process that answers queries."""
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    return row is not None and row[0] != connection.info.backend_pid
+
+
+def _settings(word: str, durable: bool, lock_timeout_ms: int) -> str:
+    # The planner knows nothing of recursion and compiles, for half a second, a statement that
+    # runs for a millisecond.
+    return (
+        f"; {word} jit = off; {word} synchronous_commit = {'on' if durable else 'off'};"
+        f" {word} lock_timeout = {lock_timeout_ms};"
+        f" {word} idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}"
+    )
 
 
 @contextmanager

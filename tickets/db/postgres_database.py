@@ -29,6 +29,10 @@ from tickets.errors import Invalid, OutcomeUnknown
 
 UPKEEP_PERIOD_S: Final = 1.0
 
+_POOLED: Final = (
+    "a pooler stands between: see prepared_statements and direct_db in the settings"
+)
+
 _BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _log = logging.getLogger(__name__)
@@ -44,8 +48,8 @@ class PostgresDatabase:
     """One database on a server. Blocks of one thread nest; nothing is opened before first use.
 
     ``busy_timeout_ms`` bounds how long a block waits for one of ``pool_size`` connections, and
-    how long each of its statements waits for a lock. ``upkeep`` names statements to run now
-    and then.
+    how long each of its statements waits for a lock. ``direct_url`` leads to the same database
+    without a pooler between. ``upkeep`` names statements to run now and then.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class PostgresDatabase:
         durable: bool = True,
         busy_timeout_ms: int = 5000,
         pool_size: int = 10,
+        prepared_statements: str = postgres.AUTO,
+        direct_url: str | None = None,
         upkeep: Sequence[str] = (),
     ) -> None:
         self._parameters = postgres.connection_parameters(url)
@@ -64,11 +70,13 @@ class PostgresDatabase:
         self._durable = durable
         self._busy_timeout_ms = busy_timeout_ms
         self._pool_size = pool_size
+        self._prepared = prepared_statements
         self._upkeep = upkeep
         self._tended_at = time.monotonic()
         self._version = ""
         self.observer: Observer | None = None
-        self._wakeups = PostgresWakeups(self._parameters)
+        direct = direct_url and postgres.connection_parameters(direct_url)
+        self._wakeups = PostgresWakeups(self._parameters, direct or self._parameters)
         self._pool = self._new_pool()
         self._here = _Here()
         _ALIVE.add(self)
@@ -187,8 +195,9 @@ class PostgresDatabase:
         return [f"the index {name} is not valid" for (name,) in rows]
 
     def remarks(self) -> list[str]:
-        """Return nothing so far."""
-        return []
+        """Return what a pooler changes, where there is one."""
+        with self.read() as tx, tx.raw() as connection:
+            return [_POOLED] if connection.is_pooled else []
 
     def backup(self, target: Path) -> None:
         """Refuse: the server's own tools do that, and better."""
@@ -206,7 +215,7 @@ class PostgresDatabase:
             connection = postgres.connect(self._parameters)
         except psycopg.Error as error:
             raise postgres.unreachable(error) from error
-        with connection, postgres.translated("migrate"):
+        with connection, postgres.translated("migrate"), connection.transaction():
             yield PostgresLedger(connection)
 
     def applied(self) -> list[tuple[str, int, str, str]]:
@@ -229,6 +238,7 @@ class PostgresDatabase:
             self._parameters,
             size=self._pool_size,
             durable=self._durable,
+            prepared=self._prepared,
             # For read blocks: who alters a table, or locks it whole, keeps readers out too.
             lock_timeout_ms=self._busy_timeout_ms,
         )

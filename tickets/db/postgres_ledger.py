@@ -14,7 +14,7 @@ from tickets.db.errors import MigrationError
 _LOCK: Final = 0x7469_636B
 
 _CREATE_LEDGER: Final = """
-CREATE TABLE IF NOT EXISTS schema_migrations (
+CREATE TABLE schema_migrations (
     product TEXT NOT NULL,
     number BIGINT NOT NULL,
     name TEXT NOT NULL,
@@ -28,27 +28,43 @@ _TABLES: Final = (
 
 
 class PostgresLedger:
-    """Held from the first look to the end of the connection; others wait meanwhile."""
+    """Held in one transaction, from the first look to the last migration; others wait.
+
+    All that is missing is applied, or nothing. A lock of the session would not do: behind a
+    pooler it would stay with a connection to the server that is nobody's.
+    """
 
     def __init__(self, connection: postgres.Connection) -> None:
         self._connection = connection
-        connection.execute("SET idle_in_transaction_session_timeout = 0")
-        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        connection.execute(
+            # Nothing may have been seen before the lock is had.
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+            "SET LOCAL idle_in_transaction_session_timeout = 0;"
+            # What a database allows to a request is not enough for an index.
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
+            f"SELECT pg_advisory_xact_lock({_LOCK})",
+            prepare=False,
+        )
 
     def check_ours(self) -> None:
         """Return where the database is empty or was made by these migrations."""
         encoding = self._connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise MigrationError(f"the database has the encoding {encoding}; it must be UTF8")
-        tables = {name for (name,) in self._connection.execute(_TABLES)}
+        tables = self._tables()
         if tables and "schema_migrations" not in tables:
             raise MigrationError(
                 f"{self._connection.info.dbname} is the database of another program"
             )
 
+    def _tables(self) -> set[str]:
+        return {name for (name,) in self._connection.execute(_TABLES)}
+
     def applied(self) -> list[tuple[str, int, str, str]]:
         """Return product, number, name and checksum of each migration that was applied."""
-        self._connection.execute(_CREATE_LEDGER)
+        if "schema_migrations" not in self._tables():
+            # Not asked for where it is there: that would want the right to create tables.
+            self._connection.execute(_CREATE_LEDGER)
         return applied(self._connection)
 
     def apply(self, migrations: list[Migration], now_ms: int) -> None:

@@ -45,10 +45,17 @@ class Pool:
     """At most ``size`` connections. A block that finds none waits until its deadline."""
 
     def __init__(
-        self, parameters: dict[str, Any], *, size: int, durable: bool, lock_timeout_ms: int
+        self,
+        parameters: dict[str, Any],
+        *,
+        size: int,
+        durable: bool,
+        prepared: str,
+        lock_timeout_ms: int,
     ) -> None:
         self._parameters = parameters
         self._durable = durable
+        self._prepared = prepared
         self._lock_timeout_ms = lock_timeout_ms
         self._places = threading.BoundedSemaphore(size)
         self._mutex = threading.Lock()
@@ -74,21 +81,22 @@ class Pool:
 
     def _begun(self, sql: str, deadline: float) -> Link:
         while True:
-            link = None
+            link = self._idle_link()
+            is_new = link is None
             try:
-                link = self._idle_link() or self._new_link()
+                link = link or self._new_link()
                 self._watch.begin(link)
-                link.control(sql)
+                link.control(link.connection.opening(sql))
                 return link
             except psycopg.Error as error:
-                if link is None:
-                    # The server cannot be reached, or lets nobody in.
+                if link is not None:
+                    lost = link.is_lost()
+                    self._let_go(link)
+                    if not lost:
+                        raise postgres.translate(error, sql) from error
+                if is_new:
+                    # The server cannot be reached, or lets nobody in, or not for long.
                     self._pause(error, deadline)
-                    continue
-                lost = link.is_lost()
-                self._let_go(link)
-                if not lost:
-                    raise postgres.translate(error, sql) from error
             except BaseException:
                 # Whatever it was, nobody gives this one back.
                 if link is not None:
@@ -104,7 +112,10 @@ class Pool:
     def _new_link(self) -> Link:
         with FLOOR.away:
             connection = postgres.connect(
-                self._parameters, durable=self._durable, lock_timeout_ms=self._lock_timeout_ms
+                self._parameters,
+                durable=self._durable,
+                prepared=self._prepared,
+                lock_timeout_ms=self._lock_timeout_ms,
             )
         return Link(connection)
 

@@ -7,6 +7,7 @@ a time commit notifications, and its flush to disk would be part of that.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -29,14 +30,17 @@ _SLOTS_IN_PAYLOAD: Final = 500
 _LOOK_AGAIN_S: Final = 1.0
 _LOOK_ANYWAY_S: Final = 5.0
 _LINGER_S: Final = 60.0
+_POOLED: Final = "a pooler stands between, and direct_db names no way around it"
+
+_log = logging.getLogger(__name__)
 
 
 class PostgresWakeups(Wakeups):
     """Counters of this process, which notifications of the others count up too."""
 
-    def __init__(self, parameters: dict[str, Any]) -> None:
+    def __init__(self, parameters: dict[str, Any], direct: dict[str, Any]) -> None:
         super().__init__("")
-        self._parameters = parameters
+        self._parameters = {"send": parameters, "listen": direct}
         self._sender: threading.Thread | None = None
         self._start_anew()
 
@@ -72,6 +76,7 @@ class PostgresWakeups(Wakeups):
         self._outbox: Counter[int] = Counter()
         self._sender = None
         self._is_closed = False
+        self._is_deaf = False
         self._connections: dict[str, postgres.Connection] = {}
 
     def _count(self, slots: Counter[int]) -> None:
@@ -87,7 +92,7 @@ class PostgresWakeups(Wakeups):
         """Return the connection for one use, a new one where it was lost."""
         connection = self._connections.get(use)
         if connection is None or postgres.is_lost(connection):
-            connection = postgres.connect(self._parameters)
+            connection = postgres.connect(self._parameters[use])
             self._connections[use] = connection
         return connection
 
@@ -115,7 +120,11 @@ class PostgresWakeups(Wakeups):
         last_wanted = time.monotonic()
         while not self._is_closed:
             try:
-                self._listen()
+                if not self._is_deaf:
+                    self._listen()
+                else:
+                    self.wake_all()
+                    time.sleep(_LOOK_AGAIN_S)
             except psycopg.Error:
                 # Nothing is heard now: waiters look again by themselves.
                 self._hang_up("listen")
@@ -134,7 +143,14 @@ class PostgresWakeups(Wakeups):
     def _listen(self) -> None:
         """Take in notifications for a while."""
         if "listen" not in self._connections:
-            self._connection("listen").execute(f"LISTEN {_CHANNEL}", prepare=False)
+            connection = self._connection("listen")
+            if connection.is_pooled:
+                # Others would hear what is sent to us: waiters look again by themselves.
+                self._is_deaf = True
+                self._hang_up("listen")
+                _log.warning("long polls look again every second: %s", _POOLED)
+                return
+            connection.execute(f"LISTEN {_CHANNEL}", prepare=False)
             # What came before is lost.
             self.wake_all()
         until = time.monotonic() + _LOOK_ANYWAY_S
