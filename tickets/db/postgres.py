@@ -126,10 +126,13 @@ def connect(
     with closed_on_error(connection):
         connection.is_pooled = _is_pooled(connection)
         if connection.is_pooled:
-            connection.settings = _settings("SET LOCAL", durable, lock_timeout_ms)
+            connection.settings = _settings(
+                "SET LOCAL", durable=durable, lock_timeout_ms=lock_timeout_ms
+            )
         else:
             level = f"SET default_transaction_isolation = '{_ISOLATION}'"
-            sql = f"{level}{_settings('SET', durable, lock_timeout_ms)}"
+            settings = _settings("SET", durable=durable, lock_timeout_ms=lock_timeout_ms)
+            sql = f"{level}{settings}"
             connection.execute(sql.encode(), prepare=False)
     # Names of prepared statements are those of one connection: a pooler that knows nothing of
     # them would run what another client prepared under the same name.
@@ -144,7 +147,7 @@ def _is_pooled(connection: Connection) -> bool:
     return row is not None and row[0] != connection.info.backend_pid
 
 
-def _settings(word: str, durable: bool, lock_timeout_ms: int) -> str:
+def _settings(word: str, *, durable: bool, lock_timeout_ms: int) -> str:
     # The planner knows nothing of recursion and compiles, for half a second, a statement that
     # runs for a millisecond.
     return (
