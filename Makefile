@@ -68,7 +68,7 @@ $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(PY)
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-bench: setup.cfg pyproject.toml | $(PY)
-	$(PIP) install --editable '.[bench]'
+	$(PIP) install --editable '.[bench,postgres]'
 	@$(TRY_FAST)
 	@touch $(VENV)/.installed $@
 

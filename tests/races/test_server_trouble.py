@@ -15,7 +15,7 @@ from tests.conftest import Client, FrozenClock
 from tests.databases import drop, empty_url, open_place
 from tests.factories import Factory, refused
 from tests.postgres_server import primary_and_standby
-from tests.worlds import World, looked_up
+from tests.worlds import World, looked_up, refusal
 from tickets.db.database import Collision, ConstraintViolated, Database
 from tickets.db.migrations import migrate, pending
 from tickets.db.postgres_database import PostgresDatabase
@@ -302,3 +302,13 @@ def cut_commits(server: PostgresDatabase) -> list[int]:
 
     server._pool.begin = begin  # type: ignore[method-assign]
     return cuts
+
+
+def test_statements_stay_prepared_when_a_transaction_is_undone(world: World) -> None:
+    world.tasks(world.pipeline(), 1)
+    claim = world.claim()
+
+    assert refusal(world.transition, claim, "no such trigger") == "invalid_transition"
+
+    names = looked_up(world.db, "SELECT statement FROM pg_prepared_statements")
+    assert any("FOR NO KEY UPDATE" in statement for (statement,) in names)

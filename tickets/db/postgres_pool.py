@@ -8,6 +8,8 @@ import time
 from typing import Any, Final
 
 import psycopg
+from psycopg import errors
+from psycopg.pq import ExecStatus
 from psycopg.rows import dict_row
 
 from tickets.db import postgres
@@ -32,9 +34,15 @@ class Link:
         self.is_useless = False
 
     def control(self, sql: str) -> None:
-        """Run one or more statements without parameters, in one go."""
+        """Run one or more statements without parameters, in one go.
+
+        A cursor would forget every prepared statement at each ROLLBACK, in case it undid the
+        making of a table.
+        """
         with FLOOR.away:
-            self.plain.execute(sql.encode(), prepare=False)
+            result = self.connection.pgconn.exec_(sql.encode())
+        if result.status != ExecStatus.COMMAND_OK:
+            raise errors.error_from_result(result)
 
     def is_lost(self) -> bool:
         """Tell whether nothing can be done with it any more."""
