@@ -62,6 +62,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml | $(PY)
 	@$(TRY_FAST)
 	@touch $@
 
+$(VENV)/.installed-postgres: setup.cfg pyproject.toml | $(PY)
+	$(PIP) install --editable '.[postgres]'
+	@$(TRY_FAST)
+	@touch $(VENV)/.installed $@
+
 $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(PY)
 	$(PIP) install --editable '.[dev]'
 	@$(TRY_FAST)
@@ -74,11 +79,14 @@ $(VENV)/.installed-bench: setup.cfg pyproject.toml | $(PY)
 
 install: $(VENV)/.installed-dev ## virtual environment with the service and all development tools
 
-serve: $(VENV)/.installed ## the service on 127.0.0.1:7700 with ./tickets.db (PORT= DB= WORKERS= THREADS= ARGS=)
+# A database on a server needs a driver.
+DRIVER = $(if $(filter postgres%,$(DB)),-postgres)
+
+serve: $(VENV)/.installed$(DRIVER) ## the service on 127.0.0.1:7700 with ./tickets.db (PORT= DB= WORKERS= THREADS= ARGS=)
 	@exec $(PY) -m tickets serve --port $(PORT) --db '$(DB)' \
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(ARGS)
 
-migrate: $(VENV)/.installed ## bring the database DB= up to date and exit
+migrate: $(VENV)/.installed$(DRIVER) ## bring the database DB= up to date and exit
 	@$(PY) -m tickets migrate --db '$(DB)' $(ARGS)
 
 test: install ## everything that must hold to land (ARGS= goes to pytest; SKIP_POSTGRES=1)

@@ -33,6 +33,7 @@ FIGURES: dict[str, Callable[[Bench], Result]] = {
     "bulk": figures.bulk,
     "claims": figures.claims,
     "waiting": waiting,
+    "workers": figures.workers,
     "backlogs": figures.backlogs,
     "costs": costs,
 }
@@ -153,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         default="causal",
         help="together: send a run's event and transition side by side (wrk only)",
     )
-    add("--db", default="sqlite", help="sqlite, or the URL of an empty database")
+    add("--db", default="sqlite", help="sqlite, or a URL where the user may create databases")
     add("--scratch", type=Path, help="where fresh databases go (the system's temporary folder)")
     add("--output", type=Path, help="where results go (docs/benchmarks for a whole full run)")
     add("--url", help="measure a service that runs already; it keeps the tasks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from scripts.bench.generators import Posts
@@ -17,6 +18,7 @@ PER_S = "/s"
 RATIO = 0.85
 CREATORS = 16
 CLAIMERS = 16
+WORKERS = (1, 2, 4)
 # Durability → what is to be reached.
 CREATES = {"full": 2_000, "normal": 3_000}
 
@@ -153,6 +155,29 @@ def claims(bench: Bench) -> Result:
         ],
         {"load": total.summary()},
     )
+
+
+def workers(bench: Bench) -> Result:
+    """Claims a second, each with the rest of its loop, by more and more processes."""
+    rows: list[Row] = []
+    loads: dict[str, Any] = {}
+    for count in _worker_counts(bench.chosen):
+        with serving(replace(bench.chosen, workers=count)) as service:
+            rounds = Rounds(
+                bench, Backlog(service.address, "workers"), bench.sizes.backlog, CLAIMERS
+            )
+            total = rounds.run(bench.sizes.ratio_seconds)
+        what = "as it runs" if count is None else f"worker processes: {count}"
+        name = f"claims in whole loops, {CLAIMERS} agents, {what}"
+        rows += [Row(name, total.per_second("claim"), PER_S), *_mistakes(what, total)]
+        loads[what] = total.summary()
+    return Result(rows, loads)
+
+
+def _worker_counts(chosen: Chosen) -> tuple[int | None, ...]:
+    if chosen.url is not None:
+        return (None,)
+    return WORKERS if chosen.workers is None else (chosen.workers,)
 
 
 def _point(size: int, total: Outcome) -> dict[str, Any]:

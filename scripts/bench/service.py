@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from scripts.bench.connection import Address
 
@@ -28,8 +29,8 @@ _LISTENING = re.compile(r"listening (http://\S+:\d+)\n")
 class Chosen:
     """How the service is started; None is the service's own default.
 
-    ``url`` names one that runs already. ``db`` is ``sqlite`` (a fresh file) or the URL of an
-    empty database.
+    ``url`` names one that runs already. ``db`` is ``sqlite`` (a fresh file) or the URL of a
+    PostgreSQL database; beside that each service gets a fresh one of its own.
     """
 
     url: str | None = None
@@ -45,9 +46,8 @@ class Chosen:
         """The kind of database, which names the files of the result."""
         return self.db.partition("://")[0].partition("+")[0]
 
-    def flags(self, home: Path) -> list[str]:
-        """Return the flags of ``tickets serve``."""
-        db = str(home / "bench.db") if self.kind == "sqlite" else self.db
+    def flags(self, db: str) -> list[str]:
+        """Return the flags of ``tickets serve`` on a database."""
         flags = ["--port", "0", "--db", db]
         for name in ("workers", "threads", "durability"):
             value = getattr(self, name)
@@ -105,23 +105,51 @@ def serving(chosen: Chosen, durability: str | None = None) -> Iterator[Service]:
         yield Service(Address.of(chosen.url, chosen.token))
         return
     chosen = replace(chosen, durability=durability or chosen.durability)
+    with _home(chosen) as home, _database(chosen, home) as db:
+        log = home / "log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tickets", "serve", *chosen.flags(db)],
+                env=_environment(home),
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stream,
+                start_new_session=True,
+            )
+        try:
+            yield Service(Address.of(_listening(process, log)), process.pid)
+        finally:
+            _stop(process)
+
+
+@contextmanager
+def _home(chosen: Chosen) -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix="tickets-bench-", dir=chosen.scratch))
-    log = home / "log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tickets", "serve", *chosen.flags(home)],
-            env=_environment(home),
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-            start_new_session=True,
-        )
     try:
-        yield Service(Address.of(_listening(process, log)), process.pid)
+        yield home
     finally:
-        _stop(process)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _database(chosen: Chosen, home: Path) -> Iterator[str]:
+    """Make what ``--db`` is to say, and drop it afterwards."""
+    if chosen.kind == "sqlite":
+        yield str(home / "bench.db")
+        return
+    import psycopg
+    from psycopg import sql
+
+    name = f"tickets_bench_{time.time_ns():x}"
+    with psycopg.connect(chosen.db, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield urlsplit(chosen.db)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(
+                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            )
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from scripts.bench.connection import Address, Connection
 from scripts.bench.generators import Agents, Generator, Posts, Processes, Wrk, has_wrk
 from scripts.bench.outcome import Outcome
 from scripts.bench.seed import Backlog, put_in_front
+from tests.databases import drop, empty_url
 from tests.process.clients import Client, tickets
 from tests.process.serving import Server, environment
 
@@ -31,7 +33,7 @@ GENERATORS = [
 ]
 
 
-def bench(home: Path, *arguments: str) -> dict[str, Any]:
+def bench(home: Path, *arguments: str, kind: str = "sqlite") -> dict[str, Any]:
     """Run the benchmark and return what it wrote."""
     subprocess.run(
         [*BENCH, "--sizes", "smoke", "--output", "out", *arguments],
@@ -43,7 +45,7 @@ def bench(home: Path, *arguments: str) -> dict[str, Any]:
         timeout=BENCH_S,
         check=True,
     )
-    written: dict[str, Any] = json.loads((home / "out" / "sqlite-smoke.json").read_text())
+    written: dict[str, Any] = json.loads((home / "out" / f"{kind}-smoke.json").read_text())
     return written
 
 
@@ -114,7 +116,8 @@ def test_every_figure_of_a_running_service_is_measured(tmp_path: Path) -> None:
     figures = document["figures"]
     lines = figures["costs"]["requests"]
     assert list(figures) == [
-        *("loops", "obstacles", "creates", "bulk", "claims", "waiting", "backlogs", "costs")
+        *("loops", "obstacles", "creates", "bulk", "claims", "waiting", "workers"),
+        *("backlogs", "costs"),
     ]
     assert all(figure["rows"] for figure in figures.values())
     assert list(errors_in(figures)) == []
@@ -144,3 +147,24 @@ def test_one_figure_of_a_service_of_its_own_is_added_to_the_others(tmp_path: Pat
     assert document["about"]["settings"]["workers"] == 1
     # Neither the service nor its database outlives the benchmark.
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.postgres
+def test_each_service_gets_a_database_of_its_own_on_the_server(tmp_path: Path) -> None:
+    url = empty_url()
+    try:
+        flags = ["--db", url, "--only", "workers", "--workers", "1", "--generator", "python"]
+        document = bench(tmp_path, *flags, kind="postgresql")
+        with psycopg.connect(url) as connection:
+            left = connection.execute(
+                "SELECT datname FROM pg_database WHERE datname LIKE 'tickets_bench_%'"
+            ).fetchall()
+            tables = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            ).fetchall()
+    finally:
+        drop(url)
+
+    [row] = document["figures"]["workers"]["rows"]
+    assert row["reached"] > 0
+    assert (left, tables) == ([], [])
