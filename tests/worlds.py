@@ -35,6 +35,7 @@ from tickets.tracker.domain.documents import (
 )
 from tickets.tracker.domain.records import Change, Claim, Event, Run
 from tickets.tracker.operations import rows
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.routes import Operations, build_operations
 
 # The statements without what a database does in its own way; SQLite understands them all.
@@ -95,7 +96,7 @@ _INVARIANTS = {
         HAVING COUNT(a.seq) > 1 OR t.claim_assignee IS DISTINCT FROM MAX(a.agent_id)""",
     "open dependencies are counted": """
         SELECT t.id FROM tasks AS t
-         WHERE t.open_dependency_count <> (
+         WHERE t.open_dependency_count - t.is_held <> (
                SELECT COUNT(*) FROM task_dependencies AS d
                  JOIN tasks AS target ON target.id = d.depends_on_task_id
                  LEFT JOIN dependency_releases AS r ON r.task_id = target.id
@@ -118,8 +119,11 @@ _INVARIANTS = {
                        OR (e.kind = 'dead_letter'
                            AND json(e.data_json) ->> 'dead_letter_stage' IS NOT NULL)))
              + (SELECT COUNT(*) FROM changes AS c
-                 WHERE c.task_id = t.id AND c.kind = 'task.requeued'
-                   AND json(c.data_json) ->> 'from_stage' <> json(c.data_json) ->> 'stage')""",
+                 WHERE c.task_id = t.id
+                   AND (c.kind = 'task.withdrawn'
+                        OR (c.kind = 'task.requeued'
+                            AND json(c.data_json) ->> 'from_stage'
+                                <> json(c.data_json) ->> 'stage')))""",
     "every run that ended by itself has the event of its end": """
         SELECT r.id FROM runs AS r
          WHERE (SELECT COUNT(*) FROM events AS e
@@ -134,7 +138,7 @@ _INVARIANTS = {
             OR (SELECT COUNT(*) FROM changes AS c
                  WHERE c.run_id = r.id
                    AND c.kind IN ('run.transitioned', 'run.failed', 'run.released',
-                                  'lease.expired', 'task.cancelled'))
+                                  'lease.expired', 'task.cancelled', 'task.withdrawn'))
                <> CASE WHEN r.status = 'running' THEN 0 ELSE 1 END""",
 }
 
@@ -153,9 +157,11 @@ class World:
     def __init__(self, db: Database, clock: Clock, *, random_unit: float = 0.5) -> None:
         self.db = db
         self.clock = clock
+        self.managers = Managers()
         self.do: Operations = build_operations(
             db,
             clock,
+            managers=self.managers,
             gates="enforce",
             pending_migrations=list,
             random_unit=lambda: random_unit,

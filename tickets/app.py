@@ -61,7 +61,7 @@ class Application:
         self._waiting = Waiting(
             db.wakeups, places=settings.wait_slots, count_refused=metrics.count_refused_poll
         )
-        extra = {} if random_unit is None else {"random_unit": random_unit}
+        extra: dict[str, Any] = {} if random_unit is None else {"random_unit": random_unit}
         self.operations = build_operations(
             db,
             clock,

@@ -4,16 +4,18 @@
 -- uses: leases_id_key
 -- Differs from leases.sql: the lease is locked, so that whoever waited for it reads the clock after
 -- that, and extends no lease that ran out meanwhile.
-SELECT id, run_id, task_id, token_hash, ttl_ms, expires_at_ms, status AS lease_status
-  FROM leases
- WHERE id = :lease_id
-   FOR NO KEY UPDATE;
+SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
+       l.status AS lease_status, t.manager
+  FROM leases AS l
+  JOIN tasks AS t ON t.id = l.task_id
+ WHERE l.id = :lease_id
+   FOR NO KEY UPDATE OF l;
 
 -- name: over :many
 -- uses: idx_leases_active
 -- Differs from leases.sql: task and lease are locked, and what another sweep or request is busy
 -- with is left to that one.
-SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
+SELECT l.id, l.run_id, l.task_id, l.expires_at_ms, t.manager,
        CASE WHEN l.last_heartbeat_ms IS NOT NULL
               OR EXISTS (SELECT 1 FROM events AS e
                           WHERE e.run_id = l.run_id AND e.origin = 'agent')
@@ -31,7 +33,7 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
 -- name: over_of_task :one
 -- uses: idx_runs_one_running
 -- Differs from leases.sql: the lease is locked, because a heartbeat does not lock the task.
-SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
+SELECT l.id, l.run_id, l.task_id, l.expires_at_ms, t.manager,
        CASE WHEN l.last_heartbeat_ms IS NOT NULL
               OR EXISTS (SELECT 1 FROM events AS e
                           WHERE e.run_id = l.run_id AND e.origin = 'agent')
@@ -40,6 +42,7 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
             THEN 1 ELSE 0 END AS showed_life
   FROM runs AS r
   JOIN leases AS l ON l.run_id = r.id
+  JOIN tasks AS t ON t.id = r.task_id
  WHERE r.task_id = :task_id
    AND r.status = 'running'
    AND l.status = 'active'

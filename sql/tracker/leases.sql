@@ -13,18 +13,21 @@ VALUES (:id, :run_id, :task_id, :agent_id, :agent_role, :token_hash, :ttl_ms,
         :now_ms, :expires_at_ms, 'active');
 
 -- name: get :one
--- uses: sqlite_autoindex_leases_2
+-- uses: sqlite_autoindex_leases_2, sqlite_autoindex_tasks_1
 -- For whoever is about to change it.
-SELECT id, run_id, task_id, token_hash, ttl_ms, expires_at_ms, status AS lease_status
-  FROM leases
- WHERE id = :lease_id;
+SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
+       l.status AS lease_status, t.manager
+  FROM leases AS l
+  JOIN tasks AS t ON t.id = l.task_id
+ WHERE l.id = :lease_id;
 
 -- name: of_run :one
--- uses: primary key, sqlite_autoindex_runs_1
+-- uses: primary key, sqlite_autoindex_runs_1, sqlite_autoindex_tasks_1
 SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
-       l.status AS lease_status, r.status AS run_status
+       l.status AS lease_status, r.status AS run_status, t.manager
   FROM leases AS l
   JOIN runs AS r ON r.id = l.run_id
+  JOIN tasks AS t ON t.id = l.task_id
  WHERE l.run_id = :run_id;
 
 -- name: active_of_task :one
@@ -75,6 +78,14 @@ RETURNING expires_at_ms;
 DELETE FROM leases
  WHERE run_id = :run_id;
 
+-- name: withdraw :run
+-- uses: primary key
+-- Its time ends now, so that the holder is told so until the row goes.
+UPDATE leases
+   SET status = 'revoked',
+       expires_at_ms = :now_ms
+ WHERE run_id = :run_id;
+
 -- name: revoke :run
 -- uses: primary key
 UPDATE leases
@@ -89,10 +100,10 @@ UPDATE leases
    AND status = 'active';
 
 -- name: over :many
--- uses: idx_leases_active
+-- uses: idx_leases_active, sqlite_autoindex_tasks_1
 -- Active leases whose time is over, the oldest first, with what decides on their task.
 -- A run showed life if it sent a heartbeat, an event, a gate or an artifact.
-SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
+SELECT l.id, l.run_id, l.task_id, l.expires_at_ms, t.manager,
        CASE WHEN l.last_heartbeat_ms IS NOT NULL
               OR EXISTS (SELECT 1 FROM events AS e
                           WHERE e.run_id = l.run_id AND e.origin = 'agent')
@@ -100,15 +111,16 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
               OR EXISTS (SELECT 1 FROM artifacts AS a WHERE a.run_id = l.run_id)
             THEN 1 ELSE 0 END AS showed_life
   FROM leases AS l
+  JOIN tasks AS t ON t.id = l.task_id
  WHERE l.status = 'active'
    AND l.expires_at_ms <= :now_ms
  ORDER BY l.expires_at_ms
  LIMIT :limit;
 
 -- name: over_of_task :one
--- uses: idx_runs_one_running, primary key
+-- uses: idx_runs_one_running, primary key, sqlite_autoindex_tasks_1
 -- The same for one task.
-SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
+SELECT l.id, l.run_id, l.task_id, l.expires_at_ms, t.manager,
        CASE WHEN l.last_heartbeat_ms IS NOT NULL
               OR EXISTS (SELECT 1 FROM events AS e
                           WHERE e.run_id = l.run_id AND e.origin = 'agent')
@@ -117,6 +129,7 @@ SELECT l.id, l.run_id, l.task_id, l.expires_at_ms,
             THEN 1 ELSE 0 END AS showed_life
   FROM runs AS r
   JOIN leases AS l ON l.run_id = r.id
+  JOIN tasks AS t ON t.id = r.task_id
  WHERE r.task_id = :task_id
    AND r.status = 'running'
    AND l.status = 'active'

@@ -7,7 +7,8 @@
 --   is_delayed = 1 while next_eligible_at_ms has not been seen to pass; a claim clears it.
 --   is_dead = 1 where nobody may claim: retries are exhausted, or the task was cancelled.
 --   claim_assignee is the agent of the active assignment.
---   open_dependency_count counts dependencies whose task is not resolved.
+--   open_dependency_count counts dependencies whose task is not resolved, and one more while
+--   is_held = 1.
 --   A task is claimable where is_dead, is_delayed, is_leased and open_dependency_count are 0
 --   and claim_role is set; idx_tasks_claim holds these tasks in the order of the claim.
 
@@ -15,11 +16,11 @@
 -- uses: primary key
 INSERT INTO tasks (id, pipeline_id, stage, title, description, priority, metadata_json,
                    max_attempts, retry_delay_ms, retry_backoff_json, dead_letter_stage,
-                   claim_role, claim_assignee, is_terminal, open_dependency_count,
+                   claim_role, claim_assignee, is_terminal, open_dependency_count, manager,
                    created_at_ms, updated_at_ms)
 VALUES (:id, :pipeline_id, :stage, :title, :description, :priority, :metadata_json,
         :max_attempts, :retry_delay_ms, :retry_backoff_json, :dead_letter_stage,
-        :claim_role, :claim_assignee, :is_terminal, 0,
+        :claim_role, :claim_assignee, :is_terminal, 0, :manager,
         :now_ms, :now_ms);
 
 -- name: get :one
@@ -28,7 +29,8 @@ SELECT seq, id, pipeline_id, stage, title, description, priority, metadata_json,
        next_eligible_at_ms, max_attempts, retry_delay_ms, retry_backoff_json,
        dead_letter_stage, dead_letter_reason, dead_letter_from_stage, failed_attempts,
        last_attempt, run_id, workflow_state_json, created_at_ms, updated_at_ms, claim_role,
-       claim_assignee, is_terminal, is_dead, is_delayed, is_leased, open_dependency_count
+       claim_assignee, is_terminal, is_dead, is_delayed, is_leased, open_dependency_count,
+       is_held, manager
   FROM tasks
  WHERE id = :task_id;
 
@@ -116,7 +118,7 @@ UPDATE tasks
 RETURNING seq, id, pipeline_id, stage, title, description, priority, metadata_json,
           task_version, next_eligible_at_ms, max_attempts, retry_delay_ms, retry_backoff_json,
           dead_letter_stage, dead_letter_reason, failed_attempts, last_attempt, claim_role,
-          created_at_ms, updated_at_ms;
+          manager, created_at_ms, updated_at_ms;
 
 -- name: due :many
 -- uses: idx_tasks_delayed
@@ -233,12 +235,40 @@ RETURNING id, pipeline_id, stage, title, description, priority, metadata_json, t
           next_eligible_at_ms, max_attempts, retry_delay_ms, retry_backoff_json,
           dead_letter_stage, dead_letter_reason, failed_attempts, created_at_ms, updated_at_ms;
 
+-- name: hold :one
+-- uses: sqlite_autoindex_tasks_1
+-- No row where it is held already.
+UPDATE tasks
+   SET is_held = 1,
+       open_dependency_count = open_dependency_count + 1
+ WHERE id = :task_id
+   AND is_held = 0
+RETURNING id;
+
+-- name: unhold :one
+-- uses: sqlite_autoindex_tasks_1
+-- No row where it is not held.
+UPDATE tasks
+   SET is_held = 0,
+       open_dependency_count = open_dependency_count - 1
+ WHERE id = :task_id
+   AND is_held = 1
+RETURNING claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependency_count;
+
+-- name: set_priority :run
+-- uses: sqlite_autoindex_tasks_1
+UPDATE tasks
+   SET priority = :priority,
+       updated_at_ms = :now_ms
+ WHERE id = :task_id;
+
 -- name: assign :one
 -- uses: sqlite_autoindex_tasks_1
 UPDATE tasks
    SET claim_assignee = :agent_id
  WHERE id = :task_id
-RETURNING claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependency_count;
+RETURNING claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependency_count,
+          manager;
 
 -- name: count_open_dependencies :one
 -- uses: sqlite_autoindex_tasks_1

@@ -24,6 +24,7 @@ FREE: dict[str, Any] = {
     "dead_letter_reason": None,
     "next_eligible_at_ms": 0,
     "open_dependency_ids": [],
+    "is_held": False,
     "assignee": None,
     "lease_expires_at_ms": None,
 }
@@ -65,6 +66,7 @@ def test_the_role_must_be_the_same_to_the_letter(role: str) -> None:
         ({"next_eligible_at_ms": NOW_MS}, []),
         ({"is_dead": True, "next_eligible_at_ms": NOW_MS + 1}, ["dead_lettered"]),
         ({"open_dependency_ids": ["t"]}, ["blocked_by"]),
+        ({"is_held": True}, ["held"]),
         ({"assignee": "a2"}, ["assigned"]),
         ({"assignee": "a1"}, []),
         ({"assignee": ""}, ["assigned"]),

@@ -100,11 +100,10 @@ def lose_moves() -> None:
     move = RunOperations._move
     count = itertools.count(1)
 
-    def forgetful(self: RunOperations, tx: Any, task: Any, *args: Any, **more: Any) -> None:
+    def forgetful(self: RunOperations, tx: Any, task: Any, *args: Any, **more: Any) -> Any:
         if next(count) % UNMOVED_EVERY:
-            move(self, tx, task, *args, **more)
-        else:
-            tx.one("tasks.release", task_id=task["id"])
+            return move(self, tx, task, *args, **more)
+        return tx.one("tasks.release", task_id=task["id"])
 
     RunOperations._move = forgetful  # type: ignore[method-assign]
 

@@ -88,6 +88,7 @@ STEPS = st.lists(
         st.tuples(st.sampled_from(["cancel", "requeue"]), number),
         st.tuples(st.sampled_from(["assign", "unassign"]), number, agent),
         st.tuples(st.sampled_from(["depend", "undepend"]), number, number),
+        st.tuples(st.sampled_from(["hold", "unhold"]), number),
     ),
     min_size=10,
     max_size=40,
@@ -103,6 +104,7 @@ class Acting:
         self.pipelines = [world.pipeline(definition) for definition in DEFINITIONS]
         self.ids: list[str] = []
         self.held: list[Claim] = []
+        self.on_hold: set[str] = set()
 
     def take(self, name: str, *details: Any) -> None:
         if name == "create" or self.ids:
@@ -200,6 +202,7 @@ class Acting:
             open_dependency_ids=[
                 target for (target,) in targets if not self.is_resolved(self.world.row(target))
             ],
+            is_held=task["id"] in self.on_hold,
             assignee=self.assignee(task),
             lease_expires_at_ms=self.lease_end(task),
         )
@@ -276,6 +279,14 @@ class Acting:
 
     def undepend(self, number: int, other: int) -> None:
         refusal(self.world.do.dependencies.remove, self.id(number), self.id(other))
+
+    def hold(self, number: int) -> None:
+        self.world.do.managed.hold(self.id(number))
+        self.on_hold.add(self.id(number))
+
+    def unhold(self, number: int) -> None:
+        self.world.do.managed.unhold(self.id(number))
+        self.on_hold.discard(self.id(number))
 
 
 # D-03: every condition is inside the selection

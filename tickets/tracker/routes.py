@@ -18,6 +18,8 @@ from tickets.tracker.operations.gates import GateOperations
 from tickets.tracker.operations.health import HealthOperations
 from tickets.tracker.operations.kv import KvOperations
 from tickets.tracker.operations.leases import LeaseOperations
+from tickets.tracker.operations.managed import ManagedTaskOperations
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions, PipelineOperations
 from tickets.tracker.operations.queue import QueueOperations
 from tickets.tracker.operations.readiness import Readiness
@@ -60,6 +62,7 @@ class Operations:
     events: EventOperations
     gates: GateOperations
     artifacts: ArtifactOperations
+    managed: ManagedTaskOperations
     kv: KvOperations
     traces: TraceOperations
     changes: ChangeOperations
@@ -74,23 +77,26 @@ def build_operations(
     gates: str,
     pending_migrations: Callable[[], list[str]],
     random_unit: Callable[[], float] = random.random,
+    managers: Managers | None = None,
 ) -> Operations:
     """Build all operations on one database and one clock."""
+    managers = managers or Managers()
     definitions = Definitions()
-    readiness = Readiness(definitions, random_unit)
+    readiness = Readiness(definitions, random_unit, managers)
     return Operations(
         pipelines=PipelineOperations(db, clock),
         tasks=TaskOperations(db, clock, definitions),
         details=TaskDetailOperations(db, clock, definitions),
-        dead_letters=DeadLetterOperations(db, clock, definitions, readiness),
-        dependencies=DependencyOperations(db, clock),
-        assignments=AssignmentOperations(db, clock),
+        dead_letters=DeadLetterOperations(db, clock, definitions, readiness, managers),
+        dependencies=DependencyOperations(db, clock, managers),
+        assignments=AssignmentOperations(db, clock, managers),
         readiness=readiness,
-        leases=LeaseOperations(db, clock, readiness),
-        runs=RunOperations(db, clock, definitions, readiness, gates=gates),
-        events=EventOperations(db, clock),
+        leases=LeaseOperations(db, clock, readiness, managers),
+        runs=RunOperations(db, clock, definitions, readiness, managers, gates=gates),
+        events=EventOperations(db, clock, managers),
         gates=GateOperations(db, clock),
         artifacts=ArtifactOperations(db, clock),
+        managed=ManagedTaskOperations(db, clock, readiness),
         kv=KvOperations(db, clock),
         traces=TraceOperations(db, clock),
         changes=ChangeOperations(db),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 MAX_NAME_BYTES = 512
 MAX_TITLE_CHARACTERS = 1000
@@ -289,6 +289,8 @@ class TransitionRequest(Document, frozen=True):
     usage: JsonObject | None = None
     expected_stage: str | None = None
     expected_task_version: Int64 | None = None
+    # What came of it, for the manager of a managed task; ignored for others.
+    output: Any = UNSET
 
 
 class FailRequest(Document, frozen=True):

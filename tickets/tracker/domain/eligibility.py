@@ -24,6 +24,7 @@ class Candidate:
     dead_letter_reason: str | None
     next_eligible_at_ms: int
     open_dependency_ids: Sequence[str]
+    is_held: bool
     assignee: str | None
     lease_expires_at_ms: int | None
     run_id: str | None = None
@@ -39,10 +40,8 @@ def reasons_against(task: Candidate, *, agent_id: str | None, now_ms: int) -> li
     Source: docs/lifecycle.md, Claim.
     """
     reasons: list[Reason] = []
-    if task.is_terminal and task.agent_role is None:
-        reasons.append(Reason(code="terminal_stage"))
-    elif task.agent_role is None:
-        reasons.append(Reason(code="no_role"))
+    if task.agent_role is None:
+        reasons.append(Reason(code="terminal_stage" if task.is_terminal else "no_role"))
     if task.is_dead:
         reasons.append(Reason(code="dead_lettered", reason=task.dead_letter_reason or UNSET))
     if task.lease_expires_at_ms is not None and task.lease_expires_at_ms > now_ms:
@@ -58,6 +57,8 @@ def reasons_against(task: Candidate, *, agent_id: str | None, now_ms: int) -> li
         reasons.append(Reason(code="delayed", until_ms=task.next_eligible_at_ms))
     if task.open_dependency_ids:
         reasons.append(Reason(code="blocked_by", task_ids=list(task.open_dependency_ids)))
+    if task.is_held:
+        reasons.append(Reason(code="held"))
     if task.assignee is not None and task.assignee != agent_id:
         reasons.append(Reason(code="assigned", agent_id=task.assignee))
     return reasons

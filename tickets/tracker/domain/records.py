@@ -229,6 +229,7 @@ class Reason(Record, frozen=True):
         "leased",
         "delayed",
         "blocked_by",
+        "held",
         "assigned",
     ]
     reason: str | UnsetType = UNSET

@@ -3,49 +3,39 @@
 from __future__ import annotations
 
 from tickets.clock import Clock
-from tickets.db.database import Database, Row
+from tickets.db.database import Database, Row, Transaction
 from tickets.errors import NotFound, TaskNotFound
 from tickets.tracker.domain.documents import ArrayQuery, NewAssignment
 from tickets.tracker.domain.records import Assignment, Outcome
 from tickets.tracker.operations.access import check_task_reader
 from tickets.tracker.operations.facts import announce, record
+from tickets.tracker.operations.managers import Managers
 from tickets.web.pages import cut, parse_id_cursor, rows_wanted
 
 
 class AssignmentOperations:
     """Everything a client can ask of a task's assignments."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, managers: Managers) -> None:
         self._db = db
         self._clock = clock
+        self._managers = managers
 
     def assign(self, task_id: str, document: NewAssignment) -> Outcome:
-        """Reserve the task for one agent, instead of any other. Raises TaskNotFound.
+        """Reserve the task for one agent, instead of any other.
 
-        A lease that somebody else holds is not disturbed.
+        A lease that somebody else holds is not disturbed. Raises TaskNotFound, and what the
+        manager of a managed task says.
         """
         with self._db.write() as tx:
-            row = tx.one("tasks.assign", task_id=task_id, agent_id=document.agent_id)
-            if row is None:
-                raise TaskNotFound
-            now_ms = self._clock.now_ms()
-            tx.run("assignments.deactivate_all", task_id=task_id, now_ms=now_ms)
-            tx.run(
-                "assignments.activate",
-                task_id=task_id,
-                agent_id=document.agent_id,
-                assigned_by=document.assigned_by,
-                now_ms=now_ms,
-            )
-            record(
+            row = reserve(
                 tx,
-                "task.assigned",
-                now_ms=now_ms,
-                task_id=task_id,
-                agent_id=document.agent_id,
+                task_id,
+                document.agent_id,
                 assigned_by=document.assigned_by,
+                clock=self._clock,
             )
-            announce(tx, row)
+            self._managers.check_free(row)
             return Outcome(status="assigned")
 
     def unassign(self, task_id: str, agent_id: str) -> Outcome:
@@ -60,6 +50,7 @@ class AssignmentOperations:
                 raise NotFound("The task has no active assignment of this agent")
             row = tx.one("tasks.assign", task_id=task_id, agent_id=None)
             assert row is not None
+            self._managers.check_free(row)
             record(tx, "task.unassigned", now_ms=now_ms, task_id=task_id, agent_id=agent_id)
             announce(tx, row)
             return Outcome(status="unassigned")
@@ -85,6 +76,34 @@ class AssignmentOperations:
         return cut(
             found, limit=query.limit, make=_assignment, cursor=lambda row: str(row["seq"])
         )
+
+
+def reserve(
+    tx: Transaction, task_id: str, agent_id: str, *, assigned_by: str | None, clock: Clock
+) -> Row:
+    """Make the agent the only one who may claim the task. Raises TaskNotFound."""
+    row = tx.one("tasks.assign", task_id=task_id, agent_id=agent_id)
+    if row is None:
+        raise TaskNotFound
+    now_ms = clock.now_ms()
+    tx.run("assignments.deactivate_all", task_id=task_id, now_ms=now_ms)
+    tx.run(
+        "assignments.activate",
+        task_id=task_id,
+        agent_id=agent_id,
+        assigned_by=assigned_by,
+        now_ms=now_ms,
+    )
+    record(
+        tx,
+        "task.assigned",
+        now_ms=now_ms,
+        task_id=task_id,
+        agent_id=agent_id,
+        assigned_by=assigned_by,
+    )
+    announce(tx, row)
+    return row
 
 
 def _assignment(row: Row) -> Assignment:

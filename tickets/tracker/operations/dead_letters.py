@@ -8,6 +8,7 @@ from tickets.errors import Invalid, NotDeadLettered, TaskLeased, TaskTerminal
 from tickets.tracker.domain.records import Outcome
 from tickets.tracker.domain.retry import NEVER_AGAIN_MS
 from tickets.tracker.operations.facts import announce, record, vacate
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.operations.readiness import Readiness, is_resolved, settle_dependents
 from tickets.tracker.operations.rows import found_task
@@ -19,10 +20,16 @@ class DeadLetterOperations:
     """Cancel and requeue."""
 
     def __init__(
-        self, db: Database, clock: Clock, definitions: Definitions, readiness: Readiness
+        self,
+        db: Database,
+        clock: Clock,
+        definitions: Definitions,
+        readiness: Readiness,
+        managers: Managers,
     ) -> None:
         self._db = db
         self._clock = clock
+        self._managers = managers
         self._definitions = definitions
         self._readiness = readiness
 
@@ -36,6 +43,7 @@ class DeadLetterOperations:
             now_ms = self._clock.now_ms()
             self._readiness.expire_if_over(tx, task_id, now_ms=now_ms)
             task = found_task(tx, task_id)
+            self._managers.check_free(task)
             if task["dead_letter_reason"] == CANCELLED:
                 return Outcome(status=CANCELLED)
             if task["is_terminal"]:
@@ -102,6 +110,7 @@ class DeadLetterOperations:
             now_ms = self._clock.now_ms()
             self._readiness.expire_if_over(tx, task_id, now_ms=now_ms)
             task = found_task(tx, task_id)
+            self._managers.check_free(task)
             if task["dead_letter_reason"] is None:
                 raise NotDeadLettered
             if task["is_leased"]:

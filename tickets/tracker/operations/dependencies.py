@@ -19,6 +19,7 @@ from tickets.tracker.domain.documents import ArrayQuery
 from tickets.tracker.domain.records import Dependency, Outcome
 from tickets.tracker.operations.access import check_task_reader
 from tickets.tracker.operations.facts import announce, record
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.readiness import is_resolved
 from tickets.tracker.operations.rows import found_task
 from tickets.web.pages import cut, parse_id_cursor, rows_wanted
@@ -27,25 +28,29 @@ from tickets.web.pages import cut, parse_id_cursor, rows_wanted
 class DependencyOperations:
     """Everything a client can ask of a task's dependencies."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, managers: Managers) -> None:
         self._db = db
         self._clock = clock
+        self._managers = managers
 
     def add(self, task_id: str, depends_on_task_id: str) -> Outcome:
         """Let a task wait for another; a run that holds the task goes on undisturbed.
 
         Raises InvalidDependency, TaskNotFound, DependencyTaskNotFound,
-        DuplicateDependency, DependencyCycle, in this order.
+        DuplicateDependency, DependencyCycle, in this order, before these two what the
+        manager of a managed task says.
         """
         if task_id == depends_on_task_id:
             raise InvalidDependency
         with self._db.write() as tx:
             tx.hold("dependencies.lock_graph")
             now_ms = self._clock.now_ms()
-            if tx.value("tasks.seq_of", task_id=task_id) is None:
+            task = tx.one("tasks.get", task_id=task_id)
+            if task is None:
                 raise TaskNotFound
             if tx.value("tasks.seq_of", task_id=depends_on_task_id) is None:
                 raise DependencyTaskNotFound
+            self._managers.check_free(task)
             _check_acyclic(tx, task_id, depends_on_task_id)
             add_edges(tx, task_id, [depends_on_task_id], now_ms=now_ms)
             record_edge(tx, task_id, depends_on_task_id, now_ms=now_ms)
@@ -61,6 +66,7 @@ class DependencyOperations:
             )
             if seq is None:
                 raise NotFound("The task does not depend on this task")
+            self._managers.check_free(found_task(tx, task_id))
             if _is_counted(tx, found_task(tx, depends_on_task_id), seq):
                 row = tx.one("tasks.count_open_dependencies", task_id=task_id, step=-1)
                 assert row is not None

@@ -16,6 +16,7 @@ from tickets.tracker.operations.access import (
     lease_of_run,
 )
 from tickets.tracker.operations.facts import record
+from tickets.tracker.operations.managers import Managers
 from tickets.web.answers import to_json
 from tickets.web.pages import Page, make_page, parse_id_cursor
 
@@ -27,9 +28,10 @@ SYSTEM_KINDS = frozenset(
 class EventOperations:
     """Everything a client can ask of events."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, managers: Managers) -> None:
         self._db = db
         self._clock = clock
+        self._managers = managers
 
     def append(
         self, run_id: str, events: Sequence[NewEvent], *, holder: bytes | None
@@ -42,6 +44,7 @@ class EventOperations:
         written = [to_json({} if event.data is None else event.data) for event in events]
         with self._db.write() as tx:
             lease, now_ms = lease_of_run(tx, run_id, holder=holder, clock=self._clock)
+            manager = self._managers.of(lease)
             ids: list[int] = []
             for event, data_json in zip(events, written, strict=True):
                 if event.kind in SYSTEM_KINDS:
@@ -66,6 +69,15 @@ class EventOperations:
                     event_id=event_id,
                     kind=event.kind,
                 )
+                if manager is not None:
+                    manager.on_event(
+                        tx,
+                        lease["task_id"],
+                        run_id=run_id,
+                        kind=event.kind,
+                        data=event.data,
+                        now_ms=now_ms,
+                    )
             return ids
 
     def list_of_run(

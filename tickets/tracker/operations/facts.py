@@ -39,8 +39,11 @@ KINDS = (
     "task.dead_lettered",
     "task.dependency_added",
     "task.dependency_removed",
+    "task.held",
     "task.requeued",
     "task.unassigned",
+    "task.unheld",
+    "task.withdrawn",
     "tracker.imported",
 )
 

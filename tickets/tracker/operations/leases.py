@@ -13,6 +13,7 @@ from tickets.tracker.domain.leases import DEFAULT_TTL_MS, check_usable, extended
 from tickets.tracker.domain.records import Claim, Heartbeat, Json, Run
 from tickets.tracker.operations import rows
 from tickets.tracker.operations.facts import record
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.readiness import Readiness
 from tickets.web.answers import to_json
 
@@ -28,10 +29,13 @@ LEASES_LOOKED_AT = 50
 class LeaseOperations:
     """Every change to a lease, one public method each, one transaction each."""
 
-    def __init__(self, db: Database, clock: Clock, readiness: Readiness) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, readiness: Readiness, managers: Managers
+    ) -> None:
         self._db = db
         self._clock = clock
         self._readiness = readiness
+        self._managers = managers
 
     def claim(self, request: ClaimRequest) -> list[Claim]:
         """Grant leases on the best tasks for this agent and role, best first.
@@ -104,6 +108,17 @@ class LeaseOperations:
             agent_role=request.agent_role,
             attempt=task["last_attempt"],
         )
+        manager = self._managers.of(task)
+        if manager is not None:
+            manager.on_claim(
+                tx,
+                task["id"],
+                run_id=run_id,
+                attempt=task["last_attempt"],
+                agent_id=request.agent_id,
+                expires_at_ms=now_ms + ttl_ms,
+                now_ms=now_ms,
+            )
         run = Run(
             id=run_id,
             task_id=task["id"],
@@ -191,6 +206,15 @@ class LeaseOperations:
             )
             if extended is None:
                 raise LeaseExpired
+            manager = self._managers.of(lease)
+            if manager is not None:
+                manager.on_heartbeat(
+                    tx,
+                    lease["task_id"],
+                    run_id=lease["run_id"],
+                    expires_at_ms=extended["expires_at_ms"],
+                    now_ms=now_ms,
+                )
             return Heartbeat(expires_at_ms=extended["expires_at_ms"])
 
 

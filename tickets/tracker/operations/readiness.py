@@ -24,6 +24,7 @@ from tickets.tracker.operations.facts import (
     system_event,
     vacate,
 )
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions
 
 # Rows that one claim handles on its way, so that a burst of expiries or retries costs many
@@ -49,9 +50,12 @@ class Failure:
 class Readiness:
     """What makes tasks claimable besides requests: time, and other tasks."""
 
-    def __init__(self, definitions: Definitions, random_unit: Callable[[], float]) -> None:
+    def __init__(
+        self, definitions: Definitions, random_unit: Callable[[], float], managers: Managers
+    ) -> None:
         self._definitions = definitions
         self._random_unit = random_unit
+        self._managers = managers
 
     def advance(self, tx: Transaction, *, now_ms: int) -> bool:
         """Do one step of everything that is due; tell whether there may be more to do."""
@@ -64,8 +68,9 @@ class Readiness:
     def sweep_expired(self, tx: Transaction, *, now_ms: int) -> bool:
         """End the runs of the leases that ran out first; tell whether a full step was done.
 
-        A run that showed life counts as a failed attempt; one that nobody touched is free.
-        Either way the task waits its retry delay, counted from the expiry.
+        A run that showed life counts as a failed attempt; one that nobody touched is free, and
+        so is one of a managed task, whose manager decides what becomes of it. The task waits
+        its retry delay in any case, counted from the expiry.
 
         Source: docs/lifecycle.md, Expiry.
         """
@@ -87,6 +92,8 @@ class Readiness:
 
     def _expire(self, tx: Transaction, lease: Row, *, now_ms: int) -> None:
         tx.run("leases.expire", lease_id=lease["id"])
+        manager = self._managers.of(lease)
+        is_charged = bool(lease["showed_life"]) and manager is None
         tx.one(
             "runs.end",
             run_id=lease["run_id"],
@@ -102,21 +109,26 @@ class Readiness:
             task_id=lease["task_id"],
             run_id=lease["run_id"],
             lease_id=lease["id"],
-            counted=bool(lease["showed_life"]),
+            counted=is_charged,
         )
-        tx.count(EXPIRIES, "true" if lease["showed_life"] else "false")
+        tx.count(EXPIRIES, "true" if is_charged else "false")
         failure = Failure(
             task_id=lease["task_id"],
             run_id=lease["run_id"],
             event_kind="lease_expired",
-            is_charged=bool(lease["showed_life"]),
+            is_charged=is_charged,
             failed_at_ms=lease["expires_at_ms"],
         )
         self.after_failure(tx, failure, now_ms=now_ms)
+        if manager is not None:
+            manager.on_lease_expired(
+                tx, lease["task_id"], run_id=lease["run_id"], now_ms=now_ms
+            )
 
-    def after_failure(self, tx: Transaction, failure: Failure, *, now_ms: int) -> None:
+    def after_failure(self, tx: Transaction, failure: Failure, *, now_ms: int) -> bool:
         """Let the task of a run that ended without success wait, or give it up.
 
+        Return whether it was given up.
         Source: docs/lifecycle.md, Failure and retry.
         """
         task = tx.one("tasks.get", task_id=failure.task_id)
@@ -132,13 +144,14 @@ class Readiness:
         )
         if isinstance(step, Retry):
             _retry_later(tx, failure, step, failed_attempts=failed_attempts, now_ms=now_ms)
-            return
+            return False
         if failure.event_kind == "lease_expired":
             data = {"reason": failure.event_kind, "counted": True}
             system_event(
                 tx, failure.event_kind, run_id=failure.run_id, now_ms=now_ms, data=data
             )
         self._give_up(tx, task, failure.run_id, failed_attempts=failed_attempts, now_ms=now_ms)
+        return True
 
     def _give_up(
         self, tx: Transaction, task: Row, run_id: str, *, failed_attempts: int, now_ms: int

@@ -14,7 +14,7 @@ from tickets.errors import (
     TaskVersionMismatch,
 )
 from tickets.tracker.domain.documents import FailRequest, PageQuery, TransitionRequest
-from tickets.tracker.domain.pipelines import Definition, Transition, missing_gates
+from tickets.tracker.domain.pipelines import Definition, Stage, Transition, missing_gates
 from tickets.tracker.domain.records import Outcome, Run, Transitioned
 from tickets.tracker.operations import rows
 from tickets.tracker.operations.access import (
@@ -23,6 +23,7 @@ from tickets.tracker.operations.access import (
     lease_of_run,
 )
 from tickets.tracker.operations.facts import announce, record, system_event, vacate
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.operations.readiness import (
     Failure,
@@ -43,6 +44,7 @@ class RunOperations:
         clock: Clock,
         definitions: Definitions,
         readiness: Readiness,
+        managers: Managers,
         *,
         gates: str,
     ) -> None:
@@ -51,6 +53,7 @@ class RunOperations:
         self._clock = clock
         self._definitions = definitions
         self._readiness = readiness
+        self._managers = managers
         self._gates = gates
 
     def check_lease(self, run_id: str, *, holder: bytes | None) -> None:
@@ -82,7 +85,7 @@ class RunOperations:
             transition = definition.transition(task["stage"], document.trigger)
             self._check_gates(tx, definition, transition, run_id)
             _end(tx, run_id, status="completed", now_ms=now_ms, usage=document.usage)
-            self._move(tx, task, definition, transition, now_ms=now_ms)
+            stage = self._move(tx, task, definition, transition, now_ms=now_ms)
             instructions = document.instructions
             if instructions is None:
                 instructions = transition.instructions or ""
@@ -101,6 +104,17 @@ class RunOperations:
                 run_id=run_id,
                 **{name: data[name] for name in ("trigger", "from", "to")},
             )
+            manager = self._managers.of(task)
+            if manager is not None:
+                manager.on_transition(
+                    tx,
+                    task["id"],
+                    run_id=run_id,
+                    stage=stage,
+                    instructions=instructions,
+                    output=document.output,
+                    now_ms=now_ms,
+                )
             return Transitioned(
                 previous_stage=task["stage"],
                 new_stage=transition.to_stage,
@@ -131,7 +145,7 @@ class RunOperations:
         transition: Transition,
         *,
         now_ms: int,
-    ) -> None:
+    ) -> Stage:
         stage = definition.stage(transition.to_stage)
         assert stage is not None, "checked when the pipeline was created"
         moved = tx.one(
@@ -150,6 +164,7 @@ class RunOperations:
             tx, task["id"], was_resolved=is_resolved(task), now_resolved=stage.terminal
         )
         announce(tx, moved)
+        return stage
 
     def fail(self, run_id: str, document: FailRequest, *, holder: bytes | None) -> Outcome:
         """End the run as failed; its task waits for the next try or is given up.
@@ -182,7 +197,17 @@ class RunOperations:
                 is_charged=True,
                 failed_at_ms=now_ms,
             )
-            self._readiness.after_failure(tx, failure, now_ms=now_ms)
+            is_dead = self._readiness.after_failure(tx, failure, now_ms=now_ms)
+            manager = self._managers.of(lease)
+            if manager is not None:
+                manager.on_fail(
+                    tx,
+                    lease["task_id"],
+                    run_id=run_id,
+                    error=document.error,
+                    is_dead=is_dead,
+                    now_ms=now_ms,
+                )
             return Outcome(status="failed")
 
     def release(self, run_id: str, *, reason: str | None, holder: bytes | None) -> Outcome:
@@ -206,6 +231,9 @@ class RunOperations:
             )
             vacate(tx, task["stage"])
             announce(tx, task)
+            manager = self._managers.of(lease)
+            if manager is not None:
+                manager.on_release(tx, lease["task_id"], run_id=run_id, now_ms=now_ms)
             return Outcome(status="released")
 
     def get(self, run_id: str, *, reader: bytes | None) -> Run:

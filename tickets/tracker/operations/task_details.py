@@ -117,6 +117,7 @@ def candidate(tx: Transaction, task: Row) -> Candidate:
             for edge in _dependencies(tx, task["id"])
             if not edge["is_resolved"]
         ],
+        is_held=bool(task["is_held"]),
         assignee=task["claim_assignee"],
         lease_expires_at_ms=None if lease is None else lease["expires_at_ms"],
         run_id=None if lease is None else lease["run_id"],

@@ -49,15 +49,17 @@ class TaskOperations:
         self._clock = clock
         self._definitions = definitions
 
-    def create(self, document: NewTask) -> str:
+    def create(self, document: NewTask, *, manager: str | None = None) -> str:
         """Create a task with its dependencies and assignment; return its id.
 
+        ``manager`` is the name of whoever keeps it, None for a client's.
         Raises PipelineNotFound, Invalid (unknown dead-letter stage), TaskNotFound (a
         dependency), DuplicateDependency.
         """
         with self._db.write() as tx:
             now_ms = self._clock.now_ms()
             columns = self._columns(tx, document, now_ms=now_ms)
+            columns["manager"] = manager
             tx.run("tasks.create", **columns)
             blocked = _connect(tx, columns["id"], document, now_ms=now_ms)
             _tell(tx, [document], [columns], blocked=[blocked])
@@ -112,6 +114,7 @@ class TaskOperations:
             "claim_role": stage.agent_role,
             "claim_assignee": document.assigned_agent_id,
             "is_terminal": int(stage.terminal),
+            "manager": None,
             "now_ms": now_ms,
         }
 
