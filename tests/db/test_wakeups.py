@@ -107,6 +107,30 @@ def test_a_wake_up_is_passed_on_once(wakeups: Wakeups) -> None:
     assert awake(waiters) == [False, True, False]
 
 
+def test_of_a_wake_up_for_everybody_each_has_one_and_passes_on_none(wakeups: Wakeups) -> None:
+    waiters = [wakeups.subscribe(["a"]) for _ in range(5)]
+
+    wakeups.wake_all()
+    looks = 0
+    while any(woken := awake(waiters)):
+        looks += sum(woken)
+        for waiter in waiters:
+            waiter.pass_on()
+
+    assert looks == 5
+
+
+def test_of_a_wake_up_for_everybody_one_of_a_topic_is_not_lost(wakeups: Wakeups) -> None:
+    waiters = [wakeups.subscribe(["a"]) for _ in range(2)]
+
+    wakeups.wake_all()
+    wakeups.publish(["a"])
+    assert awake(waiters) == [True, True]
+    waiters[0].pass_on()
+
+    assert awake(waiters) == [False, True]
+
+
 def test_who_leaves_without_looking_gives_its_wake_up_to_the_next(wakeups: Wakeups) -> None:
     first, second = wakeups.subscribe(["a"]), wakeups.subscribe(["a"])
     wakeups.publish(["a"])

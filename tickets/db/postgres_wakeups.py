@@ -28,7 +28,7 @@ _GATHER_S: Final = 0.005
 _SLOTS_IN_PAYLOAD: Final = 500
 # Waiters look again so often where notifications may be lost, and so often in any case.
 _LOOK_AGAIN_S: Final = 1.0
-_LOOK_ANYWAY_S: Final = 5.0
+_LOOK_ANYWAY_S: Final = 30.0
 _LINGER_S: Final = 60.0
 _POOLED: Final = "a pooler stands between, and direct_db names no way around it"
 
@@ -110,7 +110,8 @@ class PostgresWakeups(Wakeups):
                         "SELECT pg_notify(%s, %s)", (_CHANNEL, payload)
                     )
             except psycopg.Error:
-                # Who waits elsewhere looks again by itself; the next commit tries anew.
+                with self._changed:
+                    self._outbox.update(slots)
                 time.sleep(_LOOK_AGAIN_S)
             time.sleep(_GATHER_S)
         self._hang_up("send")

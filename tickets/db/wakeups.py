@@ -23,6 +23,7 @@ from typing import Final, Self
 from tickets.floor import FLOOR
 
 SLOTS: Final = 1024
+_NO_SLOT: Final = -1  # a wake-up for everybody, which nobody passes on
 _GLOBAL: Final = SLOTS  # the index of the counter that moves with every other
 _SIZE: Final = (SLOTS + 1) * 8
 _WRAP: Final = (1 << 64) - 1
@@ -200,12 +201,12 @@ class Wakeups:
         return waiter
 
     def wake_all(self) -> None:
-        """Wake every waiter of this process, whatever it waits for: the service ends."""
+        """Wake every waiter of this process, whatever it waits for, each for itself."""
         local = self._local
         with local.mutex:
-            for index, slot in local.slots.items():
+            for slot in local.slots.values():
                 for waiter in slot.waiters:
-                    waiter.ring(index)
+                    waiter.ring(_NO_SLOT)
 
     def after_fork(self) -> None:
         """Start without the parent's waiters; the shared counters stay."""
