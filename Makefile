@@ -38,9 +38,16 @@ MORE := $(wildcard tests/fuzz tests/races)
 SLOW := $(wildcard tests/stateful tests/process tests/faults)
 # What runs a second time, on PostgreSQL; SKIP_POSTGRES=1 leaves that out.
 SKIP_POSTGRES ?=
-TWICE := $(wildcard tests/operations tests/http tests/contract tests/fuzz tests/races)
+TWICE := $(wildcard tests/operations tests/http tests/contract tests/fuzz tests/races \
+	tests/process/test_claims_race.py tests/process/test_import_command.py \
+	tests/process/test_kill.py tests/process/test_metrics.py tests/process/test_opentelemetry.py \
+	tests/faults/test_clock.py tests/faults/test_disk_full.py tests/faults/test_failing_requests.py \
+	tests/faults/test_failing_statements.py tests/faults/test_foreign_lock.py \
+	tests/faults/test_kill_loop.py tests/faults/test_stop.py)
+# Those that have a moment to be prompt in; all others of their layers are left to the drill.
 TWICE_SLOW := $(wildcard tests/stateful tests/process/test_two_hosts.py \
-	tests/process/test_failover.py)
+	tests/process/test_failover.py tests/process/test_long_poll.py \
+	tests/faults/test_stalled_network.py)
 
 .PHONY: help install serve migrate test test-fast drill format lint types imports api-docs openapi e2e \
 	bench wheel check clean
@@ -99,8 +106,10 @@ test: install ## everything that must hold to land (ARGS= goes to pytest; SKIP_P
 test-fast: install ## the inner loop: domain, db, operations, http, contract, config
 	$(PYTEST) -q -n $(JOBS) --dist loadfile $(FAST) $(ARGS)
 
-drill: install ## the long seeded runs
+drill: install ## the long seeded runs, on both databases
 	TICKETS_DRILL=1 $(PYTEST) $(SLOW) $(MORE) $(ARGS)
+	$(if $(SKIP_POSTGRES),,@scripts/test_postgres.sh $(PY))
+	$(if $(SKIP_POSTGRES),,TICKETS_DRILL=1 $(PYTEST) --database postgres $(SLOW) $(MORE) $(ARGS))
 
 format: install ## format the code and apply safe fixes
 	$(BIN)/ruff format .

@@ -8,12 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import FrozenClock
 from tests.factories import SIMPLE
 from tests.faults.histories import open_database
 from tests.process.clients import Client, eventually, tickets
 from tests.process.serving import START_S, Server, run_cli
 from tests.worlds import World
+
+# A server has tools of its own for that.
+pytestmark = pytest.mark.sqlite
 
 AGENTS = 4
 COPIES = 3

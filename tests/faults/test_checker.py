@@ -24,6 +24,9 @@ from tests.faults.clocks import FOREVER_NS, NS_PER_MS, Clock, Span
 from tests.faults.history import Call, Unexplained, check
 from tests.faults.lease_model import Rules
 
+# There is no database behind it.
+pytestmark = pytest.mark.sqlite
+
 DELAY_MS = 50
 HOUR_MS = 3_600_000
 

@@ -22,6 +22,9 @@ from tickets.db.sqlite_database import CHECKPOINT_WAL_BYTES, Checkpoint, SqliteD
 from tickets.errors import Busy
 from tickets.housekeeping import Housekeeping
 
+# A server sees to its own log.
+pytestmark = pytest.mark.sqlite
+
 PIECE = bytes(1 << 20)
 # Frames, indexes and rows around a piece.
 PIECE_BYTES = len(PIECE) * 11 // 10

@@ -37,7 +37,11 @@ CUTS = 2500 if IS_DRILL else 150
 CUTS_THAT_LOSE = 2500 if IS_DRILL else 50
 CUTS_OF_A_START = 1000 if IS_DRILL else 60
 
-pytestmark = pytest.mark.skipif(not can_record(), reason="Python has SQLite built in")
+# What a server does to its files is its own affair.
+pytestmark = [
+    pytest.mark.sqlite,
+    pytest.mark.skipif(not can_record(), reason="Python has SQLite built in"),
+]
 
 Work = Callable[[History], None]
 

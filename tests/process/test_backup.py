@@ -8,10 +8,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests import databases
 from tests.factories import SIMPLE
 from tests.process.serving import Server, run_cli, running
 
 SERVE = ["-m", "tickets", "--port", "0", "--workers", "2", "--db"]
+# A server has tools of its own for backups.
+FILES = pytest.mark.sqlite
 WRITERS = 4
 COPIES = 3
 
@@ -57,6 +62,7 @@ def task_ids(server: Server) -> list[str]:
         query = f"limit=1000&cursor={page['next_cursor']}"
 
 
+@FILES
 def test_a_copy_made_while_four_threads_write_is_whole_and_serves(tmp_path: Path) -> None:
     answered: list[set[str]] = []
     with running([*SERVE, "t.db"], home=tmp_path) as server:
@@ -89,6 +95,7 @@ def test_a_copy_made_while_four_threads_write_is_whole_and_serves(tmp_path: Path
         assert server.stop() == 0
 
 
+@FILES
 def test_a_copy_has_nothing_beside_it_and_is_its_owners(tmp_path: Path) -> None:
     run_cli("migrate", "--db", "t.db", home=tmp_path)
     (tmp_path / "copies").mkdir()
@@ -100,6 +107,7 @@ def test_a_copy_has_nothing_beside_it_and_is_its_owners(tmp_path: Path) -> None:
     assert (tmp_path / "copies" / "c.db").stat().st_mode & 0o077 == 0
 
 
+@FILES
 def test_a_copy_where_none_can_be_is_status_1(tmp_path: Path) -> None:
     run_cli("migrate", "--db", "t.db", home=tmp_path)
 
@@ -111,13 +119,14 @@ def test_a_copy_where_none_can_be_is_status_1(tmp_path: Path) -> None:
 
 
 def test_prune_beside_a_service_takes_what_ended_and_leaves_the_rest(tmp_path: Path) -> None:
-    with running([*SERVE, "t.db"], home=tmp_path) as server:
+    with running([*SERVE, databases.of_home(tmp_path)], home=tmp_path) as server:
         pipeline_id = post(server, "/pipelines", {"name": "p", "definition": SIMPLE})["id"]
         body = {"pipeline_id": pipeline_id, "title": "T", "description": "D"}
         ended, live = (post(server, "/tasks", body)["id"] for _ in range(2))
         post(server, f"/tasks/{ended}/cancel", {})
 
-        result = run_cli("prune", "--older-than", "0s", "--db", "t.db", home=tmp_path)
+        place = databases.of_home(tmp_path)
+        result = run_cli("prune", "--older-than", "0s", "--db", place, home=tmp_path)
 
         assert (result.returncode, result.stderr) == (0, "")
         assert "deleted 1 tasks\n" in result.stdout

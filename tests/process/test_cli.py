@@ -14,6 +14,9 @@ import pytest
 from tests.process.serving import run_cli, running
 from tickets import __version__
 
+# Of files, and of what is said before there is a database.
+pytestmark = pytest.mark.sqlite
+
 SERVE = ["-m", "tickets"]
 
 

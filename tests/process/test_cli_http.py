@@ -15,6 +15,9 @@ import pytest
 
 from tests.process.serving import DUMMY, Server, read_answer, running
 
+# The server alone: there is no database behind it.
+pytestmark = pytest.mark.sqlite
+
 MAX_BODY_BYTES = 100_000
 HAS_FAST_PARSER = importlib.util.find_spec("gunicorn_h1c") is not None
 

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from tickets.server_inbox import HEAD_MAX_BYTES, HEAD_MAX_LINES, TRAILERS_MAX_BYTES, Inbox
 
+# The server alone: there is no database behind it.
+pytestmark = pytest.mark.sqlite
+
 MAX_BODY_BYTES = 1_000
 
 WHOLE = [

@@ -13,6 +13,9 @@ import pytest
 
 from tests.process.serving import DUMMY, Server, read_answer, running
 
+# The server alone: there is no database behind it.
+pytestmark = pytest.mark.sqlite
+
 # Less than any timeout that would make it pass for the wrong reason.
 SOON_S = 6.0
 

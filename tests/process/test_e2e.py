@@ -12,6 +12,9 @@ import pytest
 from tests.process.serving import ROOT, environment
 from tests.process.stand_ins import tools
 
+# The script has a file of its own.
+pytestmark = pytest.mark.sqlite
+
 SCRIPT_S = 120
 
 

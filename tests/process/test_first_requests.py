@@ -10,6 +10,9 @@ import pytest
 
 from tests.process.serving import START_S, environment
 
+# There is no database behind it.
+pytestmark = pytest.mark.sqlite
+
 # Reads a document of every declared type in many threads at once, as a fresh process does
 # when agents have waited for it. What is learned of a type at its first use is learned then.
 READ_AT_ONCE = """

@@ -11,6 +11,9 @@ import pytest
 
 from tests.process.serving import DUMMY, Server, read_answer, running
 
+# The server alone: there is no database behind it.
+pytestmark = pytest.mark.sqlite
+
 REQUEST = b"POST /%d HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n12345"
 
 
