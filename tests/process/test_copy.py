@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,12 +15,30 @@ import pytest
 
 from tests.databases import POSTGRES, SQLITE, drop, empty_url, open_place, registry
 from tests.process.clients import Client, tickets
-from tests.process.serving import run_cli
-from tests.worlds import World
+from tests.process.serving import START_S, environment, run_cli
+from tests.worlds import World, dump
 from tickets.clock import SystemClock
 from tickets.db.sqlite_database import SqliteDatabase
 
 BOTH = pytest.mark.postgres
+MANY = 200
+# Runs the command line in a process that is killed while it reads a row of the source.
+KILLED = """
+import itertools, os, signal, sys
+from tickets.cli import main
+from tickets.db.sqlite_tables import SqliteTables
+
+numbers, moment, read = itertools.count(1), int(sys.argv.pop(1)), SqliteTables.rows
+
+def rows(self, table):
+    for row in read(self, table):
+        if next(numbers) == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield row
+
+SqliteTables.rows = rows
+sys.exit(main())
+"""
 
 
 @pytest.fixture
@@ -64,6 +85,39 @@ def test_a_copy_is_served(tmp_path: Path, source: Path, target: str) -> None:
     with tickets(tmp_path, "--db", target) as server, Client(server) as client:
         assert client.claim("coder")["task"]["title"] == "t"
         assert [entry["key"] for entry in client.get("/store/search?q=needle")] == ["k"]
+
+
+# In the first table, in the tasks, after them, and where the target is a file, in reading back.
+@pytest.mark.parametrize("moment", [1, MANY // 2, 2 * MANY])
+def test_a_copy_that_is_killed_leaves_nothing_and_is_begun_again(
+    tmp_path: Path, source: Path, target: str, moment: int
+) -> None:
+    with closing(SqliteDatabase(str(source), registry=registry(SQLITE))) as db:
+        world = World(db, SystemClock())
+        world.tasks(world.pipeline(), MANY)
+    command = ("copy", "--from", "old.db", "--to", target)
+
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(moment), *command],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        timeout=START_S,
+        check=False,
+    )
+    place = target if "://" in target else Path(target)
+    with closing(open_place(place)) as db:
+        left = dump(db)
+    first, second = (run_cli(*command, home=tmp_path) for _ in range(2))
+
+    assert killed.returncode == -signal.SIGKILL
+    # The index of the search is never without rows of its own in a file.
+    tables = {line.split()[0] for line in left}
+    assert {name for name in tables if "kv_search" not in name} == {"schema_migrations"}
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "every row was compared" in first.stdout
+    assert f"{MANY + 3} rows" in first.stdout
+    assert second.stdout.endswith("is a copy already\n")
 
 
 def test_a_target_with_rows_of_its_own_is_refused(
