@@ -18,7 +18,7 @@ SERVER_SCHEMES = ("postgresql://", "postgres://")
 
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # Between the user and the host, or as a parameter.
-_PASSWORD = re.compile(r"(//[^/@:]*:|[?&]password=)[^@&]*")
+_PASSWORD = re.compile(r"(//[^/@:]*:)(?:.*(?=@)|[^@&/]*)|([?&]password=)[^&]*")
 _DURATION = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
 
 
@@ -30,7 +30,7 @@ class DatabaseUrl(str):
     @property
     def shown(self) -> str:
         """The URL without the password, for people and logs."""
-        return _PASSWORD.sub(r"\1***", self)
+        return _PASSWORD.sub(r"\1\2***", self)
 
     def __repr__(self) -> str:
         return repr(self.shown)

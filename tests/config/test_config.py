@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tickets.config import ConfigError, Settings, check_exposure, load_settings
+from tickets.app import open_database
+from tickets.config import ConfigError, DatabaseUrl, Settings, check_exposure, load_settings
 from tickets.config_file import MAX_CONFIG_BYTES, write_config_from_json
 from tickets.config_options import OPTIONS, is_loopback, parse_duration_ms
 
@@ -267,3 +269,23 @@ def test_a_url_of_a_server_is_taken_as_it_is_and_shown_without_its_password() ->
     for text in (settings.shown_db, repr(settings)):
         assert "secret" not in text
         assert "hidden" not in text
+
+
+# As people write passwords who do not think of their escapes.
+@pytest.mark.parametrize("password", ["pw%zz", "se@kret", "se/kret", "se?kr/xyz", "se@kr/xyz"])
+def test_no_part_of_a_password_is_shown_where_a_url_is_wrong(
+    tmp_path: Path, password: str
+) -> None:
+    url = DatabaseUrl(f"postgresql://me:{password}@db.example/tickets?bogus=1")
+
+    with pytest.raises(ConfigError) as refused:
+        open_database(Settings(db=url))
+
+    for part in re.split("[@/?%]", password):
+        assert part not in str(refused.value).replace("%40", "")
+    assert "me:***@db.example" in str(refused.value)
+
+
+@pytest.mark.parametrize("rest", ["h:5432,h2:5433/d", "/d?host=/tmp/a@b&port=5", "[::1]:99/d"])
+def test_hosts_and_ports_of_every_kind_are_taken(rest: str) -> None:
+    open_database(Settings(db=DatabaseUrl(f"postgresql://me:se%40kret@{rest}"))).close()

@@ -99,11 +99,20 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def connection_parameters(url: str) -> dict[str, Any]:
-    """Return what to connect with; raises ValueError for a URL that says nothing sensible."""
+    """Return what to connect with; raises ValueError for a URL that says nothing sensible.
+
+    Nothing is quoted of what may be part of a password, written without its escapes.
+    """
     try:
-        return {**_CONNECTION_DEFAULTS, **conninfo_to_dict(url), "client_encoding": "UTF8"}
+        given = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
-        raise ValueError(str(error).strip()) from error
+        raise ValueError(str(error).partition(":")[0].strip()) from None
+    hosts, ports = str(given.get("host", "")).split(","), str(given.get("port", "")).split(",")
+    if any("@" in host[1:] for host in hosts if not host.startswith("/")) or not all(
+        port.isdigit() or not port for port in ports
+    ):
+        raise ValueError("host or port cannot be; in a password @ is %40, / %2F and : %3A")
+    return {**_CONNECTION_DEFAULTS, **given, "client_encoding": "UTF8"}
 
 
 def connect(
