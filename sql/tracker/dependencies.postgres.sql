@@ -20,3 +20,24 @@ SELECT task_id, after_seq, upto_seq
   FROM dependency_releases
  LIMIT 1
    FOR UPDATE SKIP LOCKED;
+
+-- name: dependents :many
+-- uses: idx_task_dependencies_target
+-- Differs from dependencies.sql, as newest_seq does.
+SELECT seq, task_id
+  FROM task_dependencies
+ WHERE depends_on_task_id BETWEEN :task_id AND :task_id
+   AND seq > :after_seq
+   AND seq <= :upto_seq
+ ORDER BY depends_on_task_id, seq
+ LIMIT :limit;
+
+-- name: newest_seq :value
+-- uses: idx_task_dependencies_target
+-- Differs from dependencies.sql: where many edges have one target, the planner would look for those
+-- of another among all of them, from the end of the table. With a range, only this index is in order.
+SELECT seq
+  FROM task_dependencies
+ WHERE depends_on_task_id BETWEEN :task_id AND :task_id
+ ORDER BY depends_on_task_id DESC, seq DESC
+ LIMIT 1;

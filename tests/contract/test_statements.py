@@ -174,6 +174,20 @@ def test_postgresql_finds_the_next_moment_at_one_end_of_the_index(db: Database) 
     assert len(found) == 2, plan
 
 
+@pytest.mark.postgres
+def test_postgresql_does_not_look_for_dependents_among_those_of_others(db: Database) -> None:
+    with db.write() as tx, tx.raw() as connection:
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute(
+            "INSERT INTO task_dependencies (task_id, depends_on_task_id, created_at_ms)"
+            " SELECT 't' || n, 'target', 1 FROM GENERATE_SERIES(1, 3000) AS n"
+        )
+        connection.execute("ANALYZE task_dependencies")
+
+    for name in ("dependencies.newest_seq", "dependencies.dependents"):
+        assert "idx_task_dependencies_target" in explained_by_server(POSTGRES[name], db)
+
+
 def explained_by_server(statement: Statement, db: Database) -> str:
     """Return PostgreSQL's plan, one step a line; none where a statement cannot be prepared."""
     numbers = {name: f"${n}" for n, name in enumerate(sorted(statement.parameters), 1)}

@@ -1,0 +1,1 @@
+-- Nothing to do: here every index ends with the number of the row, which is seq.
