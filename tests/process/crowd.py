@@ -23,8 +23,6 @@ from tests.process.serving import START_S, STOP_S, Server, run_cli
 WRITERS = 6
 EVENTS = 2
 REFUSED_S = 0.02
-# Long enough for a second look, which comes after five seconds without a wake-up.
-CLAIM_WAIT_MS = 12_000
 
 
 @dataclass(frozen=True)
@@ -176,11 +174,8 @@ class Writer:
         self.titles[task_id] = title
 
     def _work(self) -> None:
-        # Each writer creates before it claims, so there always is something. On PostgreSQL a
-        # claim sees only what was there when it began, which others may take before it does.
+        # Each writer creates before it claims, so there always is something.
         wanted: Json = {"agent_id": self._name, "agent_role": "coder"}
-        if databases.Kind.chosen == databases.POSTGRES:
-            wanted["wait_ms"] = CLAIM_WAIT_MS
         claim = self._client.post("/leases/claim", wanted, status=200)
         self.claims.append(claim)
         run_id = claim["run"]["id"]

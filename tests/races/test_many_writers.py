@@ -140,6 +140,25 @@ class TestLocks:
 
         assert other.task.id == second
 
+    @pytest.mark.parametrize("per_state", [None, {"todo": 5}])
+    def test_what_comes_while_a_claim_waits_in_vain_is_found(
+        self,
+        world: World,
+        pool: ThreadPoolExecutor,
+        beside: Callable[[Callable[[], Any]], Any],
+        per_state: dict[str, int | None] | None,
+    ) -> None:
+        pipeline_id = world.pipeline()
+        first = world.task(pipeline_id)
+
+        with world.db.write() as tx:
+            tx.one("tasks.take", seq=world.row(first)["seq"])
+            other = pool.submit(world.claim, agent="a2", per_state=per_state)
+            until_blocked(world)
+            late = beside(lambda: world.task(pipeline_id))
+
+        assert other.result(PATIENCE_S).task.id == late
+
 
 class TestCounts:
     def test_folding_changes_no_count(self, world: World) -> None:

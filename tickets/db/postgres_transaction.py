@@ -32,6 +32,11 @@ class PostgresTransaction(Transaction):
         """Whether this is a write block's transaction."""
         return self._writable
 
+    @property
+    def is_alone(self) -> bool:
+        """Only in a read block, which has one view."""
+        return not self._writable
+
     def one(self, name: str, /, **params: object) -> Row | None:
         """Return the first row, or None."""
         row: Row | None = self._rows(self._statement(name, "one"), params).fetchone()

@@ -37,6 +37,11 @@ class SqliteTransaction(Transaction):
         """Whether this is a write block's transaction."""
         return self._batch is not None
 
+    @property
+    def is_alone(self) -> bool:
+        """Always: there is one writer at a time."""
+        return True
+
     def one(self, name: str, /, **params: object) -> Row | None:
         """Return the first row, or None."""
         rows = self._rows(self._statement(name, "one"), params)

@@ -27,6 +27,11 @@ class Transaction(ABC):
     def writable(self) -> bool:
         """Whether this is a write block's transaction."""
 
+    @property
+    @abstractmethod
+    def is_alone(self) -> bool:
+        """Whether nobody else writes while this is open: all its statements see the same."""
+
     @abstractmethod
     def one(self, name: str, /, **params: object) -> Row | None:
         """Return the first row, or None."""

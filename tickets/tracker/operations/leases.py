@@ -22,6 +22,9 @@ HEARTBEAT_PATIENCE_MS = 30_000
 # Steps that one claim does of what is due before it answers that there is nothing: some
 # thousand expiries or retries. Housekeeping goes on with the rest.
 DUE_STEPS = 20
+# So often a claim looks where others write at the same time: while it waits for a task that
+# another one then takes, a third may have come, which only the next look shows.
+LOOKS = 3
 # An empty claim looks so far ahead among the leases of all roles for one of its own.
 LEASES_LOOKED_AT = 50
 
@@ -56,21 +59,27 @@ class LeaseOperations:
         return claims
 
     def _take(self, tx: Transaction, request: ClaimRequest) -> list[Claim]:
-        wanted = request.max_tasks or 1
-        limits = _stage_limits(request)
-        if limits:
-            seqs = _best_within(tx, request, limits, wanted=wanted, clock=self._clock)
-        else:
-            found = tx.many(
-                "tasks.next_claimable",
-                agent_role=request.agent_role,
-                agent_id=request.agent_id,
-                limit=wanted,
-            )
-            seqs = [row["seq"] for row in found]
+        seqs: list[int] = []
+        for _ in range(1 if tx.is_alone else LOOKS):
+            seqs = self._best(tx, request)
+            if seqs:
+                break
         # Some were waited for: a lease lasts from when they are held.
         now_ms = self._clock.now_ms()
         return [self._grant(tx, seq, request, now_ms=now_ms) for seq in seqs]
+
+    def _best(self, tx: Transaction, request: ClaimRequest) -> list[int]:
+        wanted = request.max_tasks or 1
+        limits = _stage_limits(request)
+        if limits:
+            return _best_within(tx, request, limits, wanted=wanted, clock=self._clock)
+        found = tx.many(
+            "tasks.next_claimable",
+            agent_role=request.agent_role,
+            agent_id=request.agent_id,
+            limit=wanted,
+        )
+        return [row["seq"] for row in found]
 
     def _grant(self, tx: Transaction, seq: int, request: ClaimRequest, *, now_ms: int) -> Claim:
         task = tx.one("tasks.take", seq=seq)
