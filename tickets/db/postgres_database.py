@@ -34,6 +34,12 @@ _POOLED: Final = (
 )
 
 _BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Of transactions of other users only those that this one may see.
+_SIZES: Final = """
+SELECT pg_database_size(current_database()),
+       COALESCE(MAX(EXTRACT(EPOCH FROM clock_timestamp() - xact_start))::FLOAT8, 0)
+  FROM pg_stat_activity
+ WHERE datname = current_database()"""
 
 _log = logging.getLogger(__name__)
 
@@ -180,11 +186,18 @@ class PostgresDatabase:
             connection.execute("SELECT 1").fetchone()
 
     def readings(self) -> list[Reading]:
-        """Return how large the database is."""
+        """Return how large the database is, and what holds the feed and the vacuum up."""
         with self.read() as tx, tx.raw() as connection:
-            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+            row = connection.execute(_SIZES).fetchone()
         assert row is not None, "a row without a table"
-        return [Reading("tickets_database_bytes", "Size of the database.", row[0])]
+        return [
+            Reading("tickets_database_bytes", "Size of the database.", row[0]),
+            Reading(
+                "tickets_oldest_transaction_seconds",
+                "Age of the oldest transaction in the database, anybody's.",
+                row[1],
+            ),
+        ]
 
     def integrity_check(self) -> list[str]:
         """Return the indexes that the server does not trust; the rest it checks itself."""
