@@ -51,6 +51,20 @@ def test_a_migrated_database_is_ready(client: Client) -> None:
     assert client.get("/ready", status=200).json == {"status": "ready"}
 
 
+def test_a_program_that_is_older_than_the_database_is_not_ready(
+    client: Client, db: Database
+) -> None:
+    with db.write() as tx, tx.raw() as connection:
+        connection.execute("UPDATE schema_migrations SET number = 99 WHERE number = 2")
+    try:
+        response = client.get("/ready", status=503)
+    finally:
+        with db.write() as tx, tx.raw() as connection:
+            connection.execute("UPDATE schema_migrations SET number = 2 WHERE number = 99")
+
+    assert "newer than this program" in response.json["error"]["message"]
+
+
 def test_a_database_without_its_migrations_is_not_ready(tmp_path: Path) -> None:
     path = tmp_path / "empty.db"
     database = SqliteDatabase(

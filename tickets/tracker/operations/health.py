@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tickets import __version__
 from tickets.clock import Clock
 from tickets.db.database import Database
+from tickets.db.migrations import MigrationError
 from tickets.errors import Busy
 from tickets.tracker.domain.records import Health, Ready, StageCount
 
@@ -39,7 +40,11 @@ class HealthOperations:
     def ready(self) -> Ready:
         """Return where the database answers and its schema is current. Raises Busy."""
         self._db.ping()
-        pending = self._pending_migrations()
+        try:
+            pending = self._pending_migrations()
+        except MigrationError as error:
+            # Another host brought a newer version along; this one may be stopped now.
+            raise Busy(str(error)) from error
         if pending:
             raise Busy(f"Migrations are pending: {', '.join(pending)}; run tickets migrate")
         return Ready(status="ready")
