@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tickets.app import open_database
 from tickets.cli import _parser
+from tickets.config import DatabaseUrl, load_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -101,6 +103,18 @@ def test_pages_that_are_named_are_there(page: Path) -> None:
     )
 
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_the_one_flag_of_the_first_section_chooses_a_server() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")[2]
+    command = re.search(r"`tickets (serve --db \S+)`", section.partition("\n## ")[0])
+    assert command is not None
+    parsed = _parser().parse_args(command[1].split())
+
+    settings = load_settings({"db": parsed.db}, {})
+
+    assert isinstance(settings.db, DatabaseUrl)
+    assert open_database(settings).dialect == "postgres"
 
 
 def test_sources_that_the_code_gives_are_headings() -> None:
