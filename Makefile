@@ -40,7 +40,7 @@ SLOW := $(wildcard tests/stateful tests/process tests/faults)
 SKIP_POSTGRES ?=
 TWICE := $(wildcard tests/operations tests/http tests/contract tests/fuzz tests/races \
 	tests/process/test_claims_race.py tests/process/test_import_command.py \
-	tests/process/test_kill.py tests/process/test_metrics.py tests/process/test_opentelemetry.py \
+	tests/process/test_copy.py tests/process/test_kill.py tests/process/test_metrics.py tests/process/test_opentelemetry.py \
 	tests/faults/test_clock.py tests/faults/test_disk_full.py tests/faults/test_failing_requests.py \
 	tests/faults/test_failing_statements.py tests/faults/test_foreign_lock.py \
 	tests/faults/test_kill_loop.py tests/faults/test_stop.py)

@@ -22,7 +22,7 @@ from tickets.db.postgres_database import PostgresDatabase
 from tickets.db.postgres_pool import Link
 from tickets.db.registry import sql_root
 from tickets.db.repeating import TRIES, repeated
-from tickets.errors import Busy, OutcomeUnknown
+from tickets.errors import Busy, OutcomeUnknown, TicketsError
 from tickets.tracker.domain.documents import ChangesQuery
 
 pytestmark = pytest.mark.postgres
@@ -313,3 +313,15 @@ def test_statements_stay_prepared_when_a_transaction_is_undone(world: World) -> 
 
     names = looked_up(world.db, "SELECT statement FROM pg_prepared_statements")
     assert any("FOR NO KEY UPDATE" in statement for (statement,) in names)
+
+
+def test_a_right_that_is_missing_is_said_without_words_of_the_server(db: Database) -> None:
+    with pytest.raises(TicketsError, match="refuses its user a right"):
+        look_as_somebody_else(db)
+
+
+def look_as_somebody_else(db: Database) -> None:
+    with db.write() as tx:
+        with tx.raw() as connection:
+            connection.execute("SET LOCAL ROLE pg_monitor")
+        tx.one("tasks.get", task_id="t")

@@ -60,6 +60,7 @@ _MEANINGS: Final[dict[str, tuple[type[TicketsError], str | None]]] = {
     "26000": (Collision, _SERVER_GOES),
     "40001": (Collision, None),
     "40P01": (Collision, None),
+    "42501": (TicketsError, "The database refuses its user a right that the service needs"),
     "53100": (StorageFull, None),
     "53200": (Busy, "The database server is out of memory"),
     "53300": (Busy, "The database server has no connection left"),
