@@ -15,8 +15,9 @@ from tests import databases
 from tests.conftest import FrozenClock
 from tests.factories import EPOCH_MS
 from tests.faults.failing import FAILURES, LOST, OURS, Failure, Plan, failing, writer_of
+from tests.faults.managed_writes import PREPARED
 from tests.faults.states import digest
-from tests.faults.writes import PREPARED, Place, Work
+from tests.faults.writes import Place, Work
 from tests.worlds import World
 from tickets.db.database import Database
 from tickets.db.migrations import migrate
