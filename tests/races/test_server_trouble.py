@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import ExecStatus
 
 from tests.conftest import Client, FrozenClock
 from tests.databases import drop, empty_url, open_place
@@ -325,3 +328,37 @@ def look_as_somebody_else(db: Database) -> None:
         with tx.raw() as connection:
             connection.execute("SET LOCAL ROLE pg_monitor")
         tx.one("tasks.get", task_id="t")
+
+
+@pytest.mark.parametrize("sql", ["BEGIN", "COMMIT"])
+def test_an_error_without_a_word_of_the_server_means_a_lost_connection(
+    server: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    control = Link.control
+    broken: list[Link] = []
+
+    def break_once(link: Link, asked: str) -> None:
+        if not broken and asked.startswith(sql):
+            broken.append(link)
+            pgconn = link.connection.pgconn
+            silent = SimpleNamespace(
+                exec_=lambda _: pgconn.make_empty_result(ExecStatus.FATAL_ERROR)
+            )
+            link = copy.copy(link)
+            link.connection = SimpleNamespace(pgconn=silent)  # type: ignore[assignment]
+            try:
+                control(link, asked)
+            finally:
+                broken[0].is_useless = link.is_useless
+        control(link, asked)
+
+    with server.read():
+        pass
+    monkeypatch.setattr(Link, "control", break_once)
+
+    if sql == "COMMIT":
+        with pytest.raises(OutcomeUnknown), server.write():
+            pass
+    with server.write() as tx:
+        assert tx.one("tasks.get", task_id="t") is None
+    assert broken

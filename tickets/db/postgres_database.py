@@ -272,7 +272,8 @@ def _commit(link: Link, tx: PostgresTransaction) -> None:
     try:
         link.control("COMMIT")
     except psycopg.Error as error:
-        if link.is_lost():
+        # A server that goes may have committed before it said so.
+        if link.is_lost() or (error.sqlstate or "").startswith("57P"):
             raise OutcomeUnknown from error
         raise postgres.translate(error, "COMMIT") from error
 

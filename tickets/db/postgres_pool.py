@@ -41,8 +41,15 @@ class Link:
         """
         with FLOOR.away:
             result = self.connection.pgconn.exec_(sql.encode())
-        if result.status != ExecStatus.COMMAND_OK:
-            raise errors.error_from_result(result)
+        if result.status == ExecStatus.COMMAND_OK:
+            return
+        error = errors.error_from_result(result)
+        if error.sqlstate is None:
+            # The server said nothing: the connection broke, which the library of the driver
+            # does not always notice itself.
+            self.is_useless = True
+            raise psycopg.OperationalError(str(error))
+        raise error
 
     def is_lost(self) -> bool:
         """Tell whether nothing can be done with it any more."""
