@@ -15,6 +15,7 @@ import shlex
 import shutil
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,8 +41,17 @@ def _write(file: Path, command: str) -> None:
 
 
 def curl(arguments: list[str]) -> int:
-    """Send one request."""
+    """Send one request, again after a second where nobody answers and that is wanted."""
     options = _curl_options(arguments)
+    for _ in range(options.retry):
+        status = _send(options)
+        if status != CANNOT_CONNECT:
+            return status
+        time.sleep(1)
+    return _send(options)
+
+
+def _send(options: argparse.Namespace) -> int:
     url = urlsplit(options.url if "://" in options.url else f"http://{options.url}")
     headers = dict(re.split(r":\s*", header, maxsplit=1) for header in options.header)
     data = None if options.data is None else options.data.encode()
@@ -73,6 +83,8 @@ def _curl_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("-H", dest="header", action="append", default=[])
     parser.add_argument("-d", "--data-binary", dest="data")
     parser.add_argument("-o", dest="output")
+    parser.add_argument("--retry", type=int, default=0)
+    parser.add_argument("--retry-connrefused", action="store_true")
     parser.add_argument("-w", dest="write_out", default="")
     parser.add_argument("url")
     return parser.parse_args(arguments)

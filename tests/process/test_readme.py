@@ -7,21 +7,23 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.factories import REVIEW
-from tests.process.clients import Client, eventually, tickets
+from tests.process.clients import Client, eventually, free_port, tickets
 from tests.process.serving import ROOT, START_S, STOP_S, Server, environment
 from tests.process.stand_ins import jq, tools
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = "The first five minutes"
 AGENT = "An agent in thirty lines of shell"
+AWAY_S = 0.5
 
 
 def shell_of(heading: str, port: int) -> str:
@@ -187,6 +189,25 @@ def test_a_shell_agent_stops_work_that_is_no_longer_its_own(
             client.post(f"/tasks/{task_id}/cancel", {})
 
             eventually(lambda: is_gone(worker))
+
+
+def test_a_result_of_a_shell_agent_outlasts_a_service_that_is_away(
+    tmp_path: Path, shell: dict[str, str]
+) -> None:
+    program(tmp_path, "touch began; while [ ! -e go ]; do sleep 0.05; done")
+    port = ("--workers", "1", "--port", str(free_port()))
+    with ExitStack() as stack:
+        with tickets(tmp_path, *port) as server, Client(server) as client:
+            task_id = client.task(client.pipeline(REVIEW), description="build")
+            script = shell_of(AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
+            stack.enter_context(agent(script, shell, tmp_path))
+            eventually((tmp_path / "began").exists)
+        # Heartbeats find nobody now, and so does the first try to tell of the end.
+        (tmp_path / "go").touch()
+        time.sleep(AWAY_S)
+        with tickets(tmp_path, *port) as server, Client(server) as client:
+            eventually(lambda: client.get(f"/tasks/{task_id}")["stage"] == "review")
+            assert client.get(f"/tasks/{task_id}")["latest_run"]["attempt"] == 1
 
 
 def is_gone(process: int) -> bool:
