@@ -24,8 +24,8 @@ MODULES = sorted((ROOT / "tickets").rglob("*.py"))
 
 # Programs that a page may tell its reader to run besides our own.
 PROGRAMS = re.compile(
-    "cat|cd|chmod|chown|cp|createdb|curl|docker|git|install|jq|ln|ls|mkdir|mv|openssl|pip|python3?|rm|sh"
-    "|sudo|systemctl|tail|tee|useradd"
+    "cat|cd|chmod|chown|cp|createdb|createuser|curl|docker|git|install|jq|ln|ls|mkdir|mv|openssl"
+    "|pg_dump|pg_restore|pip|python3?|rm|sh|sudo|systemctl|tail|tee|useradd"
 )
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -362,3 +362,23 @@ def test_an_error_without_a_word_of_the_server_means_a_lost_connection(
     with server.write() as tx:
         assert tx.one("tasks.get", task_id="t") is None
     assert broken
+
+
+def test_words_of_the_server_are_in_the_log_and_not_in_the_answer(
+    client: Client,
+    server: PostgresDatabase,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    control = Link.control
+
+    def as_somebody_else(link: Link, asked: str) -> None:
+        control(link, asked)
+        if asked.startswith("BEGIN"):
+            control(link, "SET LOCAL ROLE pg_monitor")
+
+    monkeypatch.setattr(Link, "control", as_somebody_else)
+    answer = client.get("/tasks/t", status=500)
+
+    assert "permission denied" not in answer.text
+    assert "permission denied" in caplog.text

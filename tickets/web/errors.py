@@ -8,6 +8,7 @@ from typing import Any
 import falcon
 from falcon import App, Request, Response
 
+from tickets.db.errors import StatementFailed
 from tickets.errors import (
     Busy,
     Invalid,
@@ -50,8 +51,14 @@ def error_body(error: TicketsError) -> bytes:
 
 
 def _on_known_error(
-    _req: Request, resp: Response, error: TicketsError, _params: dict[str, Any]
+    req: Request, resp: Response, error: TicketsError, params: dict[str, Any]
 ) -> None:
+    if isinstance(error, StatementFailed):
+        # Words of the database are for the log only.
+        _on_bug(req, resp, error, params)
+        return
+    if error.status == TicketsError.status and error.__cause__ is not None:
+        _log_bug(req, error)
     resp.status = error.status
     resp.data = error_body(error)
     resp.content_type = falcon.MEDIA_JSON
@@ -74,6 +81,10 @@ def _on_falcon_error(
         resp.set_header(name, value)
 
 
-def _on_bug(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
+def _log_bug(req: Request, error: Exception) -> None:
     logger.error("%s %s failed", req.method, req.path, exc_info=error)
+
+
+def _on_bug(req: Request, resp: Response, error: Exception, params: dict[str, Any]) -> None:
+    _log_bug(req, error)
     _on_known_error(req, resp, TicketsError(), params)
