@@ -15,6 +15,7 @@ from tests import databases
 from tickets.db import postgres, sqlite
 from tickets.db.database import Database
 from tickets.db.postgres_database import PostgresDatabase
+from tickets.db.postgres_pool import Link
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import Busy, StorageFull, TicketsError
 
@@ -155,39 +156,55 @@ def _failing_files() -> Iterator[Plan]:
         yield plan
 
 
+class _Server:
+    """Tells a plan of what is written to a server; what is only read is not counted."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        # Connections in a read block.
+        self.reading: set[int] = set()
+
+    def check(self, connection: Any, statement: str | bytes) -> None:
+        sql = statement if isinstance(statement, str) else statement.decode()
+        if sql == "ROLLBACK":
+            self.reading.discard(id(connection))
+        elif "READ ONLY" in sql:
+            self.reading.add(id(connection))
+        elif id(connection) not in self.reading and "pg_notify" not in sql:
+            # Wake-ups are sent by a thread of their own, and are hints.
+            self._plan.check(connection, sql)
+
+
 @contextmanager
 def _failing_server() -> Iterator[Plan]:
     plan = Plan()
-    # Connections in a read block: what is only read is not counted, as with files.
-    reading: set[int] = set()
-
-    def check(connection: Any, statement: str | bytes) -> None:
-        sql = statement if isinstance(statement, str) else statement.decode()
-        if sql == "ROLLBACK":
-            reading.discard(id(connection))
-        elif "READ ONLY" in sql:
-            reading.add(id(connection))
-        elif id(connection) not in reading and "pg_notify" not in sql:
-            # Wake-ups are sent by a thread of their own, and are hints.
-            plan.check(connection, sql)
+    server = _Server(plan)
 
     class Cursor(psycopg.Cursor[Any]):
         def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-            check(self.connection, query)
+            server.check(self.connection, query)
             return super().execute(query, *arguments, **options)
 
         def executemany(self, query: Any, *arguments: Any, **options: Any) -> None:
-            check(self.connection, query)
+            server.check(self.connection, query)
             super().executemany(query, *arguments, **options)
+
+    def control(link: Link, sql: str) -> None:
+        # What begins and ends a transaction goes past the cursors.
+        server.check(link.connection, sql)
+        really_control(link, sql)
 
     def connect(*arguments: Any, **options: Any) -> postgres.Connection:
         connection = really_connect(*arguments, **options)
         connection.cursor_factory = Cursor
-        reading.discard(id(connection))
+        server.reading.discard(id(connection))
         return connection
 
-    really_connect = postgres.connect
-    with mock.patch.object(postgres, "connect", connect):
+    really_connect, really_control = postgres.connect, Link.control
+    with (
+        mock.patch.object(postgres, "connect", connect),
+        mock.patch.object(Link, "control", control),
+    ):
         yield plan
 
 
