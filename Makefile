@@ -33,7 +33,7 @@ BENCH_DB = $(if $(findstring command line,$(origin DB)),$(DB))
 # Processes of a parallel test run; the layers that only compute share the cores.
 JOBS ?= auto
 PYTEST := $(PY) -m pytest
-FAST := $(wildcard tests/domain tests/db tests/operations tests/http tests/contract tests/config)
+FAST := $(wildcard tests/domain tests/library tests/db tests/operations tests/http tests/contract tests/config)
 MORE := $(wildcard tests/fuzz tests/races)
 SLOW := $(wildcard tests/stateful tests/process tests/faults)
 # What runs a second time, on PostgreSQL; SKIP_POSTGRES=1 leaves that out.

@@ -16,4 +16,7 @@ def test_every_package_is_listed() -> None:
         for path in (ROOT / "tickets").rglob("__init__.py")
     }
 
-    assert set(setup["options"]["packages"].split()) == found | {"tickets._sql"}
+    assert set(setup["options"]["packages"].split()) == found | {
+        "tickets._sql",
+        "sqlite_task_ledger",
+    }

@@ -1,0 +1,59 @@
+"""What the rules ask of a database, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from .deliveries import Delivery
+from .events import Event
+from .snapshots import Snapshot
+
+
+class Store(Protocol):
+    """The three tables, inside one transaction that is the caller's to end."""
+
+    def event_by_id(self, event_id: str) -> Event | None:
+        """Return the event that was stored under this id."""
+
+    def snapshot(self, req: str) -> Snapshot | None:
+        """Return where a req stands, which nobody else changes until the transaction ends."""
+
+    def add_event(self, event: Event) -> int:
+        """Append an event, whose ``seq`` does not count; return the one that it gets."""
+
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep this snapshot, in the place of any before it."""
+
+    def drop_snapshot(self, req: str) -> None:
+        """Forget a snapshot."""
+
+    def quiet(self, state: str, *, until_ms: int, limit: int) -> list[Snapshot]:
+        """Return tasks in an open state that were last heard of by then, the first ones first.
+
+        Those of one millisecond by ``req``.
+        """
+
+    def lasting(self, state: str, *, until_ms: int, limit: int) -> list[Snapshot]:
+        """Return tasks that have been in an open state since then or longer, longest first."""
+
+    def events_in_order(self) -> Iterator[Event]:
+        """Yield every event, by ``req`` and then by ``n``."""
+
+    def snapshots_in_order(self) -> Iterator[Snapshot]:
+        """Yield every snapshot, by ``req``."""
+
+    def hold_deliveries(self, channel: str, key: str, req: str | None) -> None:
+        """Let nobody else decide on such a message until the transaction ends."""
+
+    def last_delivery(self, channel: str, key: str) -> Delivery | None:
+        """Return the newest delivery under a key that counts."""
+
+    def last_delivery_of_req(self, channel: str, req: str) -> Delivery | None:
+        """Return the newest delivery about a req that counts."""
+
+    def add_delivery(self, delivery: Delivery) -> int:
+        """Append a delivery, whose ``id`` does not count; return the one that it gets."""
+
+    def count_suppressed(self, delivery_id: int, now_ms: int) -> None:
+        """Count one more message that a delivery held back."""
