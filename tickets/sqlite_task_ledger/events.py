@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from .errors import InvalidEventError
 from .snapshots import Snapshot
@@ -16,6 +16,9 @@ MAX_MESSAGE: Final = 4_000
 MAX_DATA_BYTES: Final = 64 << 10
 MAX_EVENT_ID: Final = 300
 MAX_INT: Final = 2**63 - 1
+_encode: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
 # What expected_state says where the req must not exist yet.
 NO_STATE: Final = "NONE"
 
@@ -43,6 +46,46 @@ class Event(NamedTuple):
     def data(self) -> Any:
         """The data as it was given, None where there was none."""
         return None if self.data_json is None else json.loads(self.data_json)
+
+
+class Report(Protocol):
+    """What is stored of a report besides its state, each part within its bounds."""
+
+    @property
+    def req(self) -> str:
+        """Which piece of work."""
+
+    @property
+    def actor(self) -> str:
+        """Who reports."""
+
+    @property
+    def source(self) -> str:
+        """Through which program."""
+
+    @property
+    def stage(self) -> str | None:
+        """Where in the work."""
+
+    @property
+    def message(self) -> str | None:
+        """In words."""
+
+    @property
+    def data_json(self) -> str | None:
+        """Canonical JSON."""
+
+    @property
+    def event_id(self) -> str | None:
+        """What makes a repetition harmless."""
+
+    @property
+    def scope(self) -> str | None:
+        """Who may see it."""
+
+    @property
+    def ts_ms(self) -> int | None:
+        """The caller's time."""
 
 
 class WriteResult(NamedTuple):
@@ -104,9 +147,7 @@ def canonical_json(data: Any) -> str | None:
     if data is None:
         return None
     try:
-        text = json.dumps(
-            data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        text = _encode(data)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEventError("data", f"is not JSON: {error}") from error

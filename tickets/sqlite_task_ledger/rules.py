@@ -11,7 +11,7 @@ from .errors import (
     TerminalStateError,
     UnknownTaskError,
 )
-from .events import NO_STATE, Event, StatusEvent, WriteResult
+from .events import NO_STATE, Event, Report, StatusEvent, WriteResult
 from .snapshots import Snapshot, fold
 from .staleness import STALE, TIMEOUT, WATCHDOG, Overdue, StaleTask, Thresholds, by_overdue
 from .states import StateMachine
@@ -42,43 +42,64 @@ def write_event(
 def append(
     store: Store,
     before: Snapshot | None,
-    event: StatusEvent,
+    report: Report,
     *,
     state: str,
     now_ms: int,
     machine: StateMachine,
 ) -> WriteResult:
-    """Append an event behind what is there. Raises TerminalStateError, InvalidTransitionError.
+    """Append a report behind what is there.
 
     ``before`` is the present snapshot of the req, ``state`` is spelled as the machine does.
+    Raises TerminalStateError, InvalidTransitionError.
     """
-    previous = None if before is None else before.state
-    if before is not None and before.is_terminal:
-        raise TerminalStateError(event.req, before.state)
-    if not machine.allows(previous, state):
-        raise InvalidTransitionError(event.req, previous, state)
-    new = Event(
-        seq=0,
-        req=event.req,
-        n=1 if before is None else before.event_count + 1,
-        state=state,
-        previous_state=previous,
-        is_terminal=state in machine.terminal,
-        actor=event.actor,
-        source=event.source,
-        stage=event.stage,
-        message=event.message,
-        data_json=event.data_json,
-        event_id=event.event_id,
-        scope=event.scope if before is None else before.scope,
-        ts_ms=event.ts_ms,
-        recorded_at_ms=now_ms,
-    )
-    new = new._replace(seq=store.add_event(new))
-    snapshot = fold(before, new)
-    store.put_snapshot(snapshot)
+    event = next_event(before, report, state=state, now_ms=now_ms, machine=machine)
+    snapshot = fold(before, event)
+    seq = store.append(event, snapshot)
     return WriteResult(
-        new.seq, new.n, new.req, state, previous, duplicate=False, snapshot=snapshot
+        seq,
+        event.n,
+        event.req,
+        state,
+        event.previous_state,
+        duplicate=False,
+        snapshot=snapshot._replace(last_seq=seq),
+    )
+
+
+def next_event(
+    before: Snapshot | None,
+    report: Report,
+    *,
+    state: str,
+    now_ms: int,
+    machine: StateMachine,
+) -> Event:
+    """Return the event that a report becomes, without its number. Raises as ``append``."""
+    if before is None:
+        previous, n, scope = None, 1, report.scope
+    elif before.is_terminal:
+        raise TerminalStateError(report.req, before.state)
+    else:
+        previous, n, scope = before.state, before.event_count + 1, before.scope
+    if not machine.allows(previous, state):
+        raise InvalidTransitionError(report.req, previous, state)
+    return Event(
+        0,
+        report.req,
+        n,
+        state,
+        previous,
+        state in machine.terminal,
+        report.actor,
+        report.source,
+        report.stage,
+        report.message,
+        report.data_json,
+        report.event_id,
+        scope,
+        report.ts_ms,
+        now_ms,
     )
 
 
@@ -112,15 +133,17 @@ def find_stale(
     limit: int,
 ) -> list[StaleTask]:
     """Return the tasks that went quiet, the most overdue first."""
-    found: list[StaleTask] = []
+    allowed_ms: dict[str, int] = {}
     for state in states:
         threshold_ms = thresholds.get(state)
         if threshold_ms:
-            rows = store.quiet(state, until_ms=now_ms - threshold_ms, limit=limit)
-            found += [
-                StaleTask(row, now_ms - row.last_event_at_ms, threshold_ms) for row in rows
-            ]
-    return by_overdue(found, limit)
+            allowed_ms[state] = threshold_ms
+    until_ms = {state: now_ms - threshold_ms for state, threshold_ms in allowed_ms.items()}
+    rows = store.quiet(until_ms, limit=limit) if until_ms else []
+    return by_overdue(
+        (StaleTask(row, now_ms - row.last_event_at_ms, allowed_ms[row.state]) for row in rows),
+        limit,
+    )
 
 
 def find_overdue(

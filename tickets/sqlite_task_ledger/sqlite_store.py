@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -62,12 +62,13 @@ class SqliteStore:
         """Return where a req stands: inside a write transaction nobody else changes it."""
         return next(iter(self.snapshots("snapshot", req=req)), None)
 
-    def add_event(self, event: Event) -> int:
-        """Append an event, whose ``seq`` does not count; return the one that it gets."""
+    def append(self, event: Event, snapshot: Snapshot) -> int:
+        """Append an event and keep the snapshot after it; return the event's ``seq``."""
         values = event._asdict()
         del values["seq"]
         seq = self.run("add_event", **values).lastrowid
         assert seq is not None, "it was inserted"
+        self.put_snapshot(snapshot._replace(last_seq=seq))
         return seq
 
     def put_snapshot(self, snapshot: Snapshot) -> None:
@@ -78,9 +79,12 @@ class SqliteStore:
         """Forget a snapshot."""
         self.run("drop_snapshot", req=req)
 
-    def quiet(self, state: str, *, until_ms: int, limit: int) -> list[Snapshot]:
-        """Return tasks in an open state that were last heard of by then."""
-        return self.snapshots("quiet", state=state, until_ms=until_ms, limit=limit)
+    def quiet(self, until_ms: Mapping[str, int], *, limit: int) -> list[Snapshot]:
+        """Return open tasks that were last heard of by the moment of their state, or before."""
+        found: list[Snapshot] = []
+        for state, moment_ms in until_ms.items():
+            found += self.snapshots("quiet", state=state, until_ms=moment_ms, limit=limit)
+        return found
 
     def lasting(self, state: str, *, until_ms: int, limit: int) -> list[Snapshot]:
         """Return tasks that have been in an open state since then or longer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from .deliveries import Delivery
@@ -19,8 +19,11 @@ class Store(Protocol):
     def snapshot(self, req: str) -> Snapshot | None:
         """Return where a req stands, which nobody else changes until the transaction ends."""
 
-    def add_event(self, event: Event) -> int:
-        """Append an event, whose ``seq`` does not count; return the one that it gets."""
+    def append(self, event: Event, snapshot: Snapshot) -> int:
+        """Append an event and keep the snapshot after it; return the event's ``seq``.
+
+        Neither ``seq`` nor ``last_seq`` are known to the caller.
+        """
 
     def put_snapshot(self, snapshot: Snapshot) -> None:
         """Keep this snapshot, in the place of any before it."""
@@ -28,10 +31,11 @@ class Store(Protocol):
     def drop_snapshot(self, req: str) -> None:
         """Forget a snapshot."""
 
-    def quiet(self, state: str, *, until_ms: int, limit: int) -> list[Snapshot]:
-        """Return tasks in an open state that were last heard of by then, the first ones first.
+    def quiet(self, until_ms: Mapping[str, int], *, limit: int) -> list[Snapshot]:
+        """Return open tasks that were last heard of by the moment of their state, or before.
 
-        Those of one millisecond by ``req``.
+        At least the ``limit`` that are furthest behind it, and among equals the first by
+        ``req``; in any order.
         """
 
     def lasting(self, state: str, *, until_ms: int, limit: int) -> list[Snapshot]:
