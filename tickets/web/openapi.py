@@ -56,6 +56,7 @@ _ETAGS = {"type": "string", "pattern": r'^(\*|[0-9]{1,18}|(W/)?"[0-9]{1,18}")$'}
 _HEADER_SCHEMAS: Json = {
     "If-Match": _ETAGS,
     "If-None-Match": _ETAGS,
+    "X-Workspace-Id": {"type": "string", "minLength": 1, "maxLength": 200},
     # An empty list of encodings is none. Source: RFC 9110, sections 5.6.1 and 8.4.
     "Content-Encoding": {"type": "string", "enum": ["identity", "gzip", "deflate", ""]},
 }
@@ -227,6 +228,8 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
     if spec.answer is not None:
         success["content"] = {spec.media_type: {"schema": _answer(spec.answer, schema_of)}}
     responses: Json = {str(spec.status): success}
+    if spec.other_status is not None:
+        responses[str(spec.other_status)] = success
     if spec.empty:
         responses["204"] = {"description": "Nothing there", "headers": headers}
     codes: dict[int, set[str]] = defaultdict(set)
