@@ -109,6 +109,18 @@ def on_task(method: str, part: str, body: Any = None, name: str = "task") -> Ste
     return Step(method, template, f"/tasks/{{{name}}}{suffix}", body)
 
 
+LEDGER_EVENT = {
+    "state": "RECEIVED",
+    "actor": "importer",
+    "source": "nightly",
+    "req": "import 7/a",
+}
+LEDGER_EVENTS = [
+    {**LEDGER_EVENT, "state": "RUNNING", "stage": "reading", "data": {"rows": 12}},
+    {**LEDGER_EVENT, "req": "import 8"},
+]
+LEDGER_TASK = "/ledger/tasks/import%207%2Fa"
+
 WALK = [
     Step("POST", "/pipelines", "/pipelines", PIPELINE, keep={"pipeline": "id"}),
     Step("GET", "/pipelines", "/pipelines"),
@@ -199,6 +211,37 @@ WALK = [
     Step("DELETE", "/store/{namespace}", "/store/team%20alpha"),
     Step("GET", "/ops/queue", "/ops/queue"),
     Step("GET", "/changes", "/changes?kind=task.claimed&limit=1"),
+    Step(
+        "POST", "/ledger/events", "/ledger/events", {**LEDGER_EVENT, "event_id": "import-7-1"}
+    ),
+    Step("POST", "/ledger/events/bulk", "/ledger/events/bulk", {"events": LEDGER_EVENTS}),
+    Step(
+        "POST",
+        "/ledger/tasks/{req}/touch",
+        f"{LEDGER_TASK}/touch",
+        {"actor": "importer", "source": "nightly"},
+    ),
+    Step("GET", "/ledger/events", "/ledger/events?after_seq=0&limit=1"),
+    Step("GET", "/ledger/tasks", "/ledger/tasks?state=running,queued&prefix=import"),
+    Step("GET", "/ledger/tasks/{req}", LEDGER_TASK),
+    Step("GET", "/ledger/tasks/{req}/events", f"{LEDGER_TASK}/events?limit=1"),
+    Step("GET", "/ledger/stale", "/ledger/stale?running_ms=60000&state=running"),
+    Step(
+        "POST",
+        "/ledger/watchdog/sweep",
+        "/ledger/watchdog/sweep",
+        {"timeouts": {"RUNNING": 3_600_000}, "mark": False},
+    ),
+    Step(
+        "POST",
+        "/ledger/deliveries",
+        "/ledger/deliveries",
+        {"channel": "chat", "req": "import 7/a", "state": "RUNNING", "cooldown_ms": 60_000},
+    ),
+    Step("GET", "/ledger/deliveries", "/ledger/deliveries?channel=chat"),
+    Step("POST", "/ledger/deliveries/{delivery_id}/fail", "/ledger/deliveries/1/fail"),
+    Step("GET", "/ledger/verify", "/ledger/verify"),
+    Step("POST", "/ledger/rebuild", "/ledger/rebuild"),
     Step("GET", "/health", "/health"),
     Step("GET", "/ready", "/ready"),
     Step("GET", "/metrics", "/metrics"),

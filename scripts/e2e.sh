@@ -248,6 +248,48 @@ check roles.0.role coder
 check roles.0.claimable_count 1
 call GET '/changes?kind=task.claimed&limit=1' 200
 check items.0.data.agent_id ada
+
+# The task ledger
+
+event='"actor": "importer", "source": "nightly", "req": "import/7"'
+call POST /ledger/events 201 '{"state": "received", '"$event"', "event_id": "e1"}'
+check snapshot.state RECEIVED
+call POST /ledger/events 200 '{"state": "RECEIVED", '"$event"', "event_id": "e1"}'
+check duplicate true
+call POST /ledger/events 409 '{"state": "done", '"$event"'}'
+check error.code invalid_transition
+call POST /ledger/events/bulk 201 '{"events": [{"state": "RUNNING", '"$event"', "stage": "reading"}]}'
+check items.0.n 2
+req=import%2F7
+call GET '/ledger/tasks/{req}' 200
+check stage reading
+call POST '/ledger/tasks/{req}/touch' 201 '{"actor": "importer", "source": "nightly"}'
+call GET '/ledger/tasks/{req}/events' 200
+check items.2.state RUNNING
+req=task:$third_id
+call GET '/ledger/tasks/{req}' 200
+check state CANCELLED
+call GET '/ledger/tasks?state=running&prefix=import' 200
+check items.0.req import/7
+call GET '/ledger/events?after_seq=0&limit=1' 200
+check items.0.state RECEIVED
+call GET '/ledger/stale?running_ms=60000' 200
+check thresholds.RUNNING 60000
+call POST /ledger/watchdog/sweep 200 '{"timeouts": {"RUNNING": 3600000}}'
+check checked 0
+message='{"channel": "chat", "req": "import/7", "state": "RUNNING"}'
+call POST /ledger/deliveries 201 "$message"
+delivery_id=$(field delivery_id)
+call POST /ledger/deliveries 200 "$message"
+check reason duplicate
+call POST '/ledger/deliveries/{delivery_id}/fail' 200
+check status failed
+call GET '/ledger/deliveries?channel=chat' 200
+check items.0.suppressed_count 1
+call GET /ledger/verify 200
+check ok true
+call POST /ledger/rebuild 200
+check changed 0
 call GET /metrics 200
 grep -q '^tickets_http_requests_total' "$answer" || fail "$request: no metrics"
 

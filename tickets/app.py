@@ -18,6 +18,9 @@ from tickets.db.registry import Registry, sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
 from tickets.housekeeping import Housekeeping
+from tickets.ledger.operations.feed import LedgerFeed
+from tickets.ledger.readings import LEDGER_COUNTED
+from tickets.ledger.routes import build_ledger, ledger_routes
 from tickets.tracker.operations.copies import copy_all
 from tickets.tracker.operations.imports import ImportOperations, check_import
 from tickets.tracker.operations.kv import KvOperations
@@ -56,7 +59,7 @@ class Application:
         request_log: RequestLog | None = None,
         random_unit: Callable[[], float] | None = None,
     ) -> None:
-        self.metrics = metrics = Metrics(COUNTED)
+        self.metrics = metrics = Metrics((*COUNTED, *LEDGER_COUNTED))
         db.observer = metrics
         self._waiting = Waiting(
             db.wakeups, places=settings.wait_slots, count_refused=metrics.count_refused_poll
@@ -67,12 +70,21 @@ class Application:
             clock,
             gates=settings.gates,
             pending_migrations=lambda: pending(db, sql_root()),
+            ledger=LedgerFeed(
+                is_on=settings.ledger_feed == "on",
+                heartbeat_min_interval_ms=settings.ledger_heartbeat_min_interval_ms,
+            ),
             **extra,
         )
+        self.ledger = build_ledger(db, clock)
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
         self.routes = _with_discovery(
-            tracker_routes(self.operations, self._waiting, metrics), metrics
+            [
+                *tracker_routes(self.operations, self._waiting, metrics),
+                *ledger_routes(self.ledger),
+            ],
+            metrics,
         )
         around = AroundRequests(
             authenticator=Authenticator(settings.api_token),

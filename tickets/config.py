@@ -74,6 +74,9 @@ class Settings:
     idempotency_retention_ms: int = 86_400_000
     trace_retention_ms: int | None = None
     changes_retention_ms: int | None = None
+    ledger_feed: str = "on"
+    ledger_heartbeat_min_interval_ms: int = 30_000
+    ledger_watchdog_interval_ms: int = 30_000
     http_parser: str = "auto"
 
     @property

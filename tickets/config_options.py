@@ -255,6 +255,26 @@ OPTIONS = (
         help="how long the feed of changes reaches back (keep)",
     ),
     Option(
+        name="ledger_feed",
+        parse=_one_of("on", "off"),
+        metavar="on|off",
+        help="write what happens to tasks into the task ledger too (on)",
+    ),
+    Option(
+        name="ledger_heartbeat_min_interval_ms",
+        parse=_integer(0, MAX_MS),
+        kind=int,
+        metavar="N",
+        help="heartbeats and run events reach the ledger no more often for one task (30000)",
+    ),
+    Option(
+        name="ledger_watchdog_interval_ms",
+        parse=_integer(0, MAX_MS),
+        kind=int,
+        metavar="N",
+        help="how often the ledger's quiet tasks are marked; 0 for never (30000)",
+    ),
+    Option(
         name="http_parser",
         parse=_one_of("auto", "fast", "python"),
         metavar="auto|fast|python",

@@ -9,6 +9,7 @@
     │   ├── InvalidDependency                invalid_dependency
     │   ├── InvalidTransition                invalid_transition
     │   ├── InvalidStatus                    invalid_status
+    │   ├── InvalidState                     invalid_state
     │   ├── InvalidLimit                     invalid_limit
     │   ├── InvalidCursor                    invalid_cursor
     │   ├── InvalidPath                      invalid_path
@@ -18,11 +19,15 @@
     │   ├── ReservedNamespace                reserved_namespace
     │   └── ReservedEventKind                reserved_event_kind
     ├── Unauthorized                    401  unauthorized
+    ├── Forbidden                       403  forbidden
+    │   ├── ReservedReq                      reserved_req
+    │   └── ReservedChannel                  reserved_channel
     ├── NotFound                        404  not_found
     │   ├── PipelineNotFound                 pipeline_not_found
     │   ├── TaskNotFound                     task_not_found
     │   ├── DependencyTaskNotFound           dependency_task_not_found
-    │   └── RunNotFound                      run_not_found
+    │   ├── RunNotFound                      run_not_found
+    │   └── DeliveryNotFound                 delivery_not_found
     ├── MethodNotAllowed                405  method_not_allowed
     ├── Conflict                        409  conflict
     │   ├── DuplicateName                    duplicate_name
@@ -35,7 +40,11 @@
     │   ├── RunTaskMismatch                  run_task_mismatch
     │   ├── TaskTerminal                     task_terminal
     │   ├── NotDeadLettered                  not_dead_lettered
-    │   └── TaskLeased                       task_leased
+    │   ├── TaskLeased                       task_leased
+    │   ├── StateNotAllowed                  invalid_transition
+    │   ├── AlreadyTerminal                  already_terminal
+    │   ├── StateMismatch                    state_mismatch
+    │   └── EventIdConflict                  event_id_conflict
     ├── Gone                            410  gone
     │   ├── LeaseExpired                     expired
     │   └── ChangesPruned                    changes_pruned
@@ -118,6 +127,13 @@ class InvalidStatus(Invalid):
     message = "A gate's status is 'pass' or 'fail'"
 
 
+class InvalidState(Invalid):
+    """The ledger knows no state of this name."""
+
+    code = "invalid_state"
+    message = "The ledger knows no state of this name"
+
+
 class InvalidLimit(Invalid):
     """``limit`` is not an integer between 1 and 1000."""
 
@@ -182,6 +198,28 @@ class Unauthorized(TicketsError):
     message = "A valid bearer token is required"
 
 
+class Forbidden(TicketsError):
+    """Nobody may do this over HTTP, whatever token the request carries."""
+
+    status = 403
+    code = "forbidden"
+    message = "This is not allowed over HTTP"
+
+
+class ReservedReq(Forbidden):
+    """The req or event id is one that only the service writes."""
+
+    code = "reserved_req"
+    message = "This req or event_id begins with a prefix that only the service writes"
+
+
+class ReservedChannel(Forbidden):
+    """The channel is one that only the service delivers to."""
+
+    code = "reserved_channel"
+    message = "Channels that begin with linear- or system- belong to the service"
+
+
 class NotFound(TicketsError):
     """No such route, row, active lease or active assignment."""
 
@@ -216,6 +254,13 @@ class RunNotFound(NotFound):
 
     code = "run_not_found"
     message = "No run has this id"
+
+
+class DeliveryNotFound(NotFound):
+    """No delivery has this id."""
+
+    code = "delivery_not_found"
+    message = "No delivery has this id"
 
 
 class MethodNotAllowed(TicketsError):
@@ -309,6 +354,34 @@ class TaskLeased(Conflict):
 
     code = "task_leased"
     message = "An agent holds this task; wait for its run to end or cancel the task"
+
+
+class StateNotAllowed(Conflict):
+    """The ledger's table has no way from the present state of the req to this one."""
+
+    code = "invalid_transition"
+    message = "This state may not follow the present one"
+
+
+class AlreadyTerminal(Conflict):
+    """The req has ended; nothing follows an end."""
+
+    code = "already_terminal"
+    message = "This req has ended; redoing it takes a new req"
+
+
+class StateMismatch(Conflict):
+    """The req is in another state than the caller expected."""
+
+    code = "state_mismatch"
+    message = "The req is in another state than expected"
+
+
+class EventIdConflict(Conflict):
+    """The event id is stored with other content."""
+
+    code = "event_id_conflict"
+    message = "This event_id is stored with other content"
 
 
 class Gone(TicketsError):

@@ -1,15 +1,17 @@
-"""What a serving process does besides requests: expiry, retries, checkpoints, retention."""
+"""What a serving process does besides requests: expiry, retention, the watchdog and more."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from tickets.clock import Clock
 from tickets.config import Settings
 from tickets.db.database import Collision, Database
 from tickets.errors import TicketsError
+from tickets.ledger.operations.watchdog import WatchdogOperations
 from tickets.tracker.operations.readiness import Readiness, is_anything_due
 from tickets.tracker.operations.retention import RetentionOperations
 
@@ -33,6 +35,7 @@ class Housekeeping:
         self._db = db
         self._clock = clock
         self._readiness = readiness
+        self._watchdog = WatchdogOperations(db, clock)
         self._retention = RetentionOperations(db, clock)
         self._settings = settings
         self._stopping = threading.Event()
@@ -50,6 +53,7 @@ class Housekeeping:
 
     def _run(self) -> None:
         periods_to_retention = 0
+        began_s = time.monotonic()
         while not self._stopping.wait(READINESS_PERIOD_S):
             self.guarded(self.advance_readiness)
             self.guarded(self.tend)
@@ -57,6 +61,10 @@ class Housekeeping:
                 self.guarded(self.apply_retention)
                 periods_to_retention = int(RETENTION_PERIOD_S / READINESS_PERIOD_S)
             periods_to_retention -= 1
+            interval_ms = self._settings.ledger_watchdog_interval_ms
+            if interval_ms and (time.monotonic() - began_s) * 1000 >= interval_ms:
+                self.guarded(self.watch)
+                began_s = time.monotonic()
 
     def guarded(self, work: Callable[[], None]) -> None:
         """Do ``work``; whatever goes wrong is logged, and the thread lives on."""
@@ -89,6 +97,10 @@ class Housekeeping:
     def tend(self) -> None:
         """Do what the database wants done now and then, off the way of any request."""
         self._db.tend()
+
+    def watch(self) -> None:
+        """Mark what went quiet in the ledger."""
+        self._watchdog.sweep_all()
 
     def apply_retention(self) -> None:
         """Delete what is past its retention."""

@@ -25,6 +25,7 @@ from tickets.app import Application
 from tickets.config import Settings
 from tickets.errors import TicketsError
 from tickets.ids import new_id
+from tickets.ledger.domain.documents import NewDelivery, NewLedgerEvent
 from tickets.tracker.domain.records import Claim
 
 Headers = Iterable[tuple[str, str]]
@@ -41,7 +42,7 @@ def _family(kind: type[TicketsError]) -> Iterator[type[TicketsError]]:
         yield from _family(child)
 
 
-STATUS_OF = {kind.code: kind.status for kind in _family(TicketsError)}
+REFUSALS = {(kind.code, kind.status) for kind in _family(TicketsError)}
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ class Place:
         self.pipeline_id = world.pipeline(REVIEW)
         self.target_id = world.task(self.pipeline_id, assigned_agent_id="nobody here")
         self.task_id, self.claim = self.held()
+        self.told()
+
+    def told(self) -> None:
+        """Tell the ledger of a piece of work, and of a message about it."""
+        event = NewLedgerEvent(state="QUEUED", actor="a", source="s", req="a req")
+        self.app.ledger.events.append(event, scope=None)
+        message = NewDelivery(channel="c", dedupe_key="k", cooldown_ms=0)
+        self.delivery_id = self.app.ledger.deliveries.decide(message).delivery_id
 
     def held(self) -> tuple[str, Claim]:
         """Make one more task that somebody holds."""
@@ -102,6 +111,8 @@ class Place:
             "agent_id": "nobody here",
             "namespace": "ns",
             "key": "key",
+            "req": "a req",
+            "delivery_id": str(self.delivery_id),
         }
 
     @property
@@ -122,7 +133,7 @@ class Place:
         if answer.status >= 400 and method != "HEAD":
             error = answer.json["error"]
             assert {"code", "message"} <= set(error) <= {"code", "message", "details"}, sent
-            assert STATUS_OF[error["code"]] == answer.status, sent
+            assert (error["code"], answer.status) in REFUSALS, sent
         return answer
 
     def send_whole(self, *request: Any, **more: Any) -> Answer:

@@ -26,6 +26,19 @@ TASK: Json = {
     "assigned_agent_id": "a1",
     "assigned_by": "lead",
 }
+LEDGER_EVENT: Json = {
+    "state": "QUEUED",
+    "actor": "a",
+    "source": "s",
+    "req": "{new}",
+    "stage": "t",
+    "message": "m",
+    "data": {"d": [1]},
+    "event_id": "{id}",
+    "ts_ms": 1,
+    "expected_state": "NONE",
+    "scope": None,
+}
 DOCUMENTS: dict[tuple[str, str], Json] = {
     ("POST", "/pipelines"): {
         "name": "{new}",
@@ -90,6 +103,30 @@ DOCUMENTS: dict[tuple[str, str], Json] = {
         "meta": {"m": 1},
     },
     ("PUT", "/store/{namespace}/{key}"): {"value": {"v": 1}},
+    ("POST", "/ledger/events"): LEDGER_EVENT,
+    ("POST", "/ledger/events/bulk"): {"events": [LEDGER_EVENT]},
+    ("POST", "/ledger/tasks/{req}/touch"): {
+        "actor": "a",
+        "source": "s",
+        "stage": "t",
+        "message": "m",
+    },
+    ("POST", "/ledger/watchdog/sweep"): {
+        "thresholds": {"RUNNING": 1000},
+        "timeouts": {"RUNNING": None},
+        "mark": True,
+    },
+    ("POST", "/ledger/deliveries"): {
+        "channel": "c",
+        "dedupe_key": "{new}",
+        "req": "r",
+        "state": "RUNNING",
+        "stage": "t",
+        "cooldown_ms": 1,
+        "req_cooldown_ms": 0,
+        "payload_hash": "0" * 64,
+        "dry_run": False,
+    },
 }
 # These end what the place holds.
 ENDINGS = ("/cancel", "/transition", "/fail", "/release")
@@ -102,7 +139,9 @@ def target(place: Place, path: str) -> str:
 
 def document(place: Place, operation: tuple[str, str]) -> Json:
     """Return a document that the operation accepts now."""
-    made: Json = filled(copy.deepcopy(DOCUMENTS[operation]), {**place.ids, "new": new_id()})
+    made: Json = filled(
+        copy.deepcopy(DOCUMENTS[operation]), {**place.ids, "new": new_id(), "id": new_id()}
+    )
     return made
 
 

@@ -39,6 +39,7 @@ def place(place: Place) -> Place:
         spans = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN]}]}]}
         sent = place.send("POST", "/v1/traces", body=json.dumps(spans).encode(), headers=[JSON])
         assert sent.status == 200
+        place.told()
     assert ids["namespace"] == "ns"
     return place
 

@@ -47,6 +47,8 @@ class Place:
         paths = ["/pipelines", "/tasks", "/traces", "/artifacts", "/changes?after=0"]
         paths += ["/changes?after=7", "/ops/queue", "/store/search?q=needle+in"]
         paths += ["/store/search?q=%E6%97%A5%E6%9C%AC", "/store/n", "/store/n/k1"]
+        paths += ["/ledger/events?limit=1000", "/ledger/tasks?workspace_id=w&limit=1000"]
+        paths += ["/ledger/deliveries", "/ledger/verify"]
         for task in self.get("/tasks?limit=1000")["items"]:
             part = f"/tasks/{task['id']}"
             paths += [part, f"{part}/runs", f"{part}/events", f"{part}/dependencies"]
@@ -111,6 +113,19 @@ def filled(place: Place, monkeypatch: pytest.MonkeyPatch) -> Json:
     )  # fmt: skip
     client.put_json(f"/tasks/{held}/run-state", {"run_id": "r", "workflow_state": [1]})
     once(place)
+    client.post_json("/ledger/deliveries", {"channel": "c", "dedupe_key": "k"}, status=201)
+    client.post_json(
+        "/ledger/events?workspace_id=w",
+        {
+            "state": "QUEUED",
+            "actor": "a",
+            "source": "s",
+            "req": "r",
+            "scope": "w",
+            "event_id": "e",
+        },
+        status=201,
+    )
     for number in range(4):
         body = {"value": {"text": f"a needle in 日本語 {number}"}}
         client.put_json(f"/store/n/k{number}", body)
@@ -162,6 +177,7 @@ def test_a_copy_answers_as_the_original_and_goes_on_from_there(
         sums, source = done, target
 
     assert source.answers() == answers
+    assert answers["/ledger/verify"] == {"ok": True, "differing": []}
     source.world.check()
     source.make.heartbeat(claim)
     source.make.transition(claim, "submit")

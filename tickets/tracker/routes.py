@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tickets.clock import Clock
 from tickets.db.database import Database
+from tickets.ledger.operations.feed import LedgerFeed
 from tickets.tracker.operations.artifacts import ArtifactOperations
 from tickets.tracker.operations.assignments import AssignmentOperations
 from tickets.tracker.operations.changes import ChangeOperations
@@ -25,6 +26,7 @@ from tickets.tracker.operations.queue import QueueOperations
 from tickets.tracker.operations.readiness import Readiness
 from tickets.tracker.operations.runs import RunOperations
 from tickets.tracker.operations.task_details import TaskDetailOperations
+from tickets.tracker.operations.task_feed import TaskFeed
 from tickets.tracker.operations.tasks import TaskOperations
 from tickets.tracker.operations.traces import TraceOperations
 from tickets.tracker.resources import tasks as task
@@ -78,22 +80,24 @@ def build_operations(
     pending_migrations: Callable[[], list[str]],
     random_unit: Callable[[], float] = random.random,
     managers: Managers | None = None,
+    ledger: LedgerFeed | None = None,
 ) -> Operations:
-    """Build all operations on one database and one clock."""
+    """Build all operations on one database and one clock; ``ledger`` is told of all facts."""
     managers = managers or Managers()
     definitions = Definitions()
-    readiness = Readiness(definitions, random_unit, managers)
+    feed = TaskFeed(ledger if ledger is not None else LedgerFeed())
+    readiness = Readiness(definitions, random_unit, managers, feed)
     return Operations(
         pipelines=PipelineOperations(db, clock),
-        tasks=TaskOperations(db, clock, definitions),
+        tasks=TaskOperations(db, clock, definitions, feed),
         details=TaskDetailOperations(db, clock, definitions),
-        dead_letters=DeadLetterOperations(db, clock, definitions, readiness, managers),
+        dead_letters=DeadLetterOperations(db, clock, definitions, readiness, managers, feed),
         dependencies=DependencyOperations(db, clock, managers),
         assignments=AssignmentOperations(db, clock, managers),
         readiness=readiness,
-        leases=LeaseOperations(db, clock, readiness, managers),
-        runs=RunOperations(db, clock, definitions, readiness, managers, gates=gates),
-        events=EventOperations(db, clock, managers),
+        leases=LeaseOperations(db, clock, readiness, managers, feed),
+        runs=RunOperations(db, clock, definitions, readiness, managers, feed, gates=gates),
+        events=EventOperations(db, clock, managers, feed),
         gates=GateOperations(db, clock),
         artifacts=ArtifactOperations(db, clock),
         managed=ManagedTaskOperations(db, clock, readiness),

@@ -12,6 +12,7 @@ from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.operations.readiness import Readiness, is_resolved, settle_dependents
 from tickets.tracker.operations.rows import found_task
+from tickets.tracker.operations.task_feed import TaskFeed
 
 CANCELLED = "cancelled"
 
@@ -26,12 +27,14 @@ class DeadLetterOperations:
         definitions: Definitions,
         readiness: Readiness,
         managers: Managers,
+        feed: TaskFeed,
     ) -> None:
         self._db = db
         self._clock = clock
         self._managers = managers
         self._definitions = definitions
         self._readiness = readiness
+        self._feed = feed
 
     def cancel(self, task_id: str, *, reason: str | None) -> Outcome:
         """Take the task out of the queue for good; a live run ends and its agent sees 410.
@@ -71,6 +74,14 @@ class DeadLetterOperations:
                 task_id=task_id,
                 run_id=run_id,
                 reason=reason,
+            )
+            self._feed.withdrawn(
+                tx,
+                task_id,
+                run_id=run_id,
+                version=task["task_version"],
+                reason=reason,
+                now_ms=now_ms,
             )
             return Outcome(status=CANCELLED)
 
@@ -140,6 +151,13 @@ class DeadLetterOperations:
                 task_id=task_id,
                 from_stage=task["stage"],
                 stage=target.name,
+            )
+            self._feed.requeued(
+                tx,
+                task_id,
+                version=task["task_version"] + int(target.name != task["stage"]),
+                stage=target.name,
+                now_ms=now_ms,
             )
             announce(tx, row)
             return Outcome(status="requeued")

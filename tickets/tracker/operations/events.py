@@ -17,6 +17,7 @@ from tickets.tracker.operations.access import (
 )
 from tickets.tracker.operations.facts import record
 from tickets.tracker.operations.managers import Managers
+from tickets.tracker.operations.task_feed import TaskFeed
 from tickets.web.answers import to_json
 from tickets.web.pages import Page, make_page, parse_id_cursor
 
@@ -28,10 +29,11 @@ SYSTEM_KINDS = frozenset(
 class EventOperations:
     """Everything a client can ask of events."""
 
-    def __init__(self, db: Database, clock: Clock, managers: Managers) -> None:
+    def __init__(self, db: Database, clock: Clock, managers: Managers, feed: TaskFeed) -> None:
         self._db = db
         self._clock = clock
         self._managers = managers
+        self._feed = feed
 
     def append(
         self, run_id: str, events: Sequence[NewEvent], *, holder: bytes | None
@@ -78,6 +80,7 @@ class EventOperations:
                         data=event.data,
                         now_ms=now_ms,
                     )
+            self._feed.alive(tx, lease["task_id"], now_ms=now_ms)
             return ids
 
     def list_of_run(

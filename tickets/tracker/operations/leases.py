@@ -15,6 +15,7 @@ from tickets.tracker.operations import rows
 from tickets.tracker.operations.facts import record
 from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.readiness import Readiness
+from tickets.tracker.operations.task_feed import TaskFeed
 from tickets.web.answers import to_json
 
 # A lost heartbeat makes some clients kill a working agent, so it waits longest for the lock.
@@ -33,12 +34,18 @@ class LeaseOperations:
     """Every change to a lease, one public method each, one transaction each."""
 
     def __init__(
-        self, db: Database, clock: Clock, readiness: Readiness, managers: Managers
+        self,
+        db: Database,
+        clock: Clock,
+        readiness: Readiness,
+        managers: Managers,
+        feed: TaskFeed,
     ) -> None:
         self._db = db
         self._clock = clock
         self._readiness = readiness
         self._managers = managers
+        self._feed = feed
 
     def claim(self, request: ClaimRequest) -> list[Claim]:
         """Grant leases on the best tasks for this agent and role, best first.
@@ -117,6 +124,7 @@ class LeaseOperations:
             agent_role=request.agent_role,
             attempt=task["last_attempt"],
         )
+        self._feed.claimed(tx, task, run_id=run_id, agent_id=request.agent_id, now_ms=now_ms)
         manager = self._managers.of(task)
         if manager is not None:
             manager.on_claim(
@@ -215,6 +223,7 @@ class LeaseOperations:
             )
             if extended is None:
                 raise LeaseExpired
+            self._feed.alive(tx, lease["task_id"], now_ms=now_ms)
             manager = self._managers.of(lease)
             if manager is not None:
                 manager.on_heartbeat(

@@ -26,6 +26,7 @@ from tickets.tracker.operations.facts import (
 )
 from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions
+from tickets.tracker.operations.task_feed import TaskFeed
 
 # Rows that one claim handles on its way, so that a burst of expiries or retries costs many
 # requests a little and none of them much.
@@ -34,6 +35,7 @@ STEP_ROWS = 100
 RELEASE_STEP_ROWS = 500
 
 MAX_ATTEMPTS_EXCEEDED = "max_attempts_exceeded"
+LEASE_EXPIRED = "lease_expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +47,23 @@ class Failure:
     event_kind: str
     is_charged: bool
     failed_at_ms: int
+    error: str | None = None
 
 
 class Readiness:
     """What makes tasks claimable besides requests: time, and other tasks."""
 
     def __init__(
-        self, definitions: Definitions, random_unit: Callable[[], float], managers: Managers
+        self,
+        definitions: Definitions,
+        random_unit: Callable[[], float],
+        managers: Managers,
+        feed: TaskFeed,
     ) -> None:
         self._definitions = definitions
         self._random_unit = random_unit
         self._managers = managers
+        self._feed = feed
 
     def advance(self, tx: Transaction, *, now_ms: int) -> bool:
         """Do one step of everything that is due; tell whether there may be more to do."""
@@ -111,6 +119,7 @@ class Readiness:
             lease_id=lease["id"],
             counted=is_charged,
         )
+        self._feed.expired(tx, lease["task_id"], run_id=lease["run_id"], now_ms=now_ms)
         tx.count(EXPIRIES, "true" if is_charged else "false")
         failure = Failure(
             task_id=lease["task_id"],
@@ -143,18 +152,47 @@ class Readiness:
             policy, failed_attempts=failed_attempts, random_unit=self._random_unit()
         )
         if isinstance(step, Retry):
-            _retry_later(tx, failure, step, failed_attempts=failed_attempts, now_ms=now_ms)
+            self._retry_later(tx, failure, step, failed_attempts=failed_attempts, now_ms=now_ms)
             return False
-        if failure.event_kind == "lease_expired":
+        if failure.event_kind == LEASE_EXPIRED:
             data = {"reason": failure.event_kind, "counted": True}
             system_event(
                 tx, failure.event_kind, run_id=failure.run_id, now_ms=now_ms, data=data
             )
-        self._give_up(tx, task, failure.run_id, failed_attempts=failed_attempts, now_ms=now_ms)
+        self._give_up(tx, task, failure, failed_attempts=failed_attempts, now_ms=now_ms)
         return True
 
+    def _retry_later(
+        self,
+        tx: Transaction,
+        failure: Failure,
+        step: Retry,
+        *,
+        failed_attempts: int,
+        now_ms: int,
+    ) -> None:
+        next_eligible_at_ms = _delay(
+            tx, failure, step, failed_attempts=failed_attempts, now_ms=now_ms
+        )
+        # Of an expiry the ledger knows: the task is stale until somebody claims it.
+        if failure.event_kind != LEASE_EXPIRED:
+            self._feed.retrying(
+                tx,
+                failure.task_id,
+                run_id=failure.run_id,
+                error=failure.error,
+                next_eligible_at_ms=next_eligible_at_ms,
+                now_ms=now_ms,
+            )
+
     def _give_up(
-        self, tx: Transaction, task: Row, run_id: str, *, failed_attempts: int, now_ms: int
+        self,
+        tx: Transaction,
+        task: Row,
+        failure: Failure,
+        *,
+        failed_attempts: int,
+        now_ms: int,
     ) -> None:
         """Put the task into the dead letter: into its dead-letter stage, or where it stands.
 
@@ -186,6 +224,7 @@ class Readiness:
             "from_stage": task["stage"],
             "dead_letter_stage": None if target is None else target.name,
         }
+        run_id = failure.run_id
         system_event(tx, "dead_letter", run_id=run_id, now_ms=now_ms, data=data)
         record(
             tx,
@@ -195,14 +234,24 @@ class Readiness:
             run_id=run_id,
             **data,
         )
+        self._feed.dead_lettered(
+            tx,
+            task["id"],
+            run_id=run_id,
+            stage=stage.name,
+            error=failure.error or failure.event_kind,
+            reason=MAX_ATTEMPTS_EXCEEDED,
+            now_ms=now_ms,
+        )
         settle_dependents(tx, task["id"], was_resolved=is_resolved(task), now_resolved=False)
         assert row is not None
         announce(tx, row)
 
 
-def _retry_later(
+def _delay(
     tx: Transaction, failure: Failure, step: Retry, *, failed_attempts: int, now_ms: int
-) -> None:
+) -> int:
+    """Let the task wait for its next try; return until when."""
     next_eligible_at_ms = failure.failed_at_ms + step.delay_ms
     task = tx.one(
         "tasks.retry_later",
@@ -219,11 +268,12 @@ def _retry_later(
         "retry_delay_ms": step.delay_ms,
         "next_eligible_at_ms": next_eligible_at_ms,
     }
-    if failure.event_kind == "lease_expired":
+    if failure.event_kind == LEASE_EXPIRED:
         data["counted"] = failure.is_charged
     system_event(tx, failure.event_kind, run_id=failure.run_id, now_ms=now_ms, data=data)
     tx.count(RETRIES, failure.event_kind)
     announce(tx, task)
+    return next_eligible_at_ms
 
 
 def is_anything_due(tx: Transaction, *, now_ms: int) -> bool:

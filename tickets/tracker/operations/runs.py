@@ -14,6 +14,7 @@ from tickets.errors import (
     TaskVersionMismatch,
 )
 from tickets.tracker.domain.documents import FailRequest, PageQuery, TransitionRequest
+from tickets.tracker.domain.outcomes import outcome_of
 from tickets.tracker.domain.pipelines import Definition, Stage, Transition, missing_gates
 from tickets.tracker.domain.records import Outcome, Run, Transitioned
 from tickets.tracker.operations import rows
@@ -31,6 +32,7 @@ from tickets.tracker.operations.readiness import (
     is_resolved,
     settle_dependents,
 )
+from tickets.tracker.operations.task_feed import TaskFeed
 from tickets.web.answers import to_json
 from tickets.web.pages import Page, make_page, parse_id_cursor
 
@@ -45,6 +47,7 @@ class RunOperations:
         definitions: Definitions,
         readiness: Readiness,
         managers: Managers,
+        feed: TaskFeed,
         *,
         gates: str,
     ) -> None:
@@ -54,6 +57,7 @@ class RunOperations:
         self._definitions = definitions
         self._readiness = readiness
         self._managers = managers
+        self._feed = feed
         self._gates = gates
 
     def check_lease(self, run_id: str, *, holder: bytes | None) -> None:
@@ -103,6 +107,16 @@ class RunOperations:
                 task_id=task["id"],
                 run_id=run_id,
                 **{name: data[name] for name in ("trigger", "from", "to")},
+            )
+            outcome = outcome_of(stage.name, dead_letter_stage=task["dead_letter_stage"])
+            self._feed.moved(
+                tx,
+                task["id"],
+                run_id=run_id,
+                version=task["task_version"] + 1,
+                stage=stage.name,
+                outcome=outcome if stage.terminal else None,
+                now_ms=now_ms,
             )
             manager = self._managers.of(task)
             if manager is not None:
@@ -196,6 +210,7 @@ class RunOperations:
                 event_kind="retry_scheduled",
                 is_charged=True,
                 failed_at_ms=now_ms,
+                error=document.error,
             )
             is_dead = self._readiness.after_failure(tx, failure, now_ms=now_ms)
             manager = self._managers.of(lease)
@@ -228,6 +243,9 @@ class RunOperations:
                 task_id=lease["task_id"],
                 run_id=run_id,
                 reason=reason,
+            )
+            self._feed.released(
+                tx, lease["task_id"], run_id=run_id, reason=reason, now_ms=now_ms
             )
             vacate(tx, task["stage"])
             announce(tx, task)

@@ -37,6 +37,7 @@ from tickets.tracker.operations.dependencies import add_edges, record_edge
 from tickets.tracker.operations.facts import claim_topic, record, record_many
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.operations.rows import found_task
+from tickets.tracker.operations.task_feed import TaskFeed
 from tickets.web.answers import to_json
 from tickets.web.pages import Page, make_page, parse_time_cursor
 
@@ -44,10 +45,13 @@ from tickets.web.pages import Page, make_page, parse_time_cursor
 class TaskOperations:
     """Every change to a task that needs no lease, and the list of tasks."""
 
-    def __init__(self, db: Database, clock: Clock, definitions: Definitions) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, definitions: Definitions, feed: TaskFeed
+    ) -> None:
         self._db = db
         self._clock = clock
         self._definitions = definitions
+        self._feed = feed
 
     def create(self, document: NewTask, *, manager: str | None = None) -> str:
         """Create a task with its dependencies and assignment; return its id.
@@ -62,7 +66,7 @@ class TaskOperations:
             columns["manager"] = manager
             tx.run("tasks.create", **columns)
             blocked = _connect(tx, columns["id"], document, now_ms=now_ms)
-            _tell(tx, [document], [columns], blocked=[blocked])
+            self._tell(tx, [document], [columns], blocked=[blocked])
             return str(columns["id"])
 
     def create_many(self, documents: Sequence[BulkTask]) -> list[str]:
@@ -87,7 +91,7 @@ class TaskOperations:
                     target_ids = [ids[target] for target in siblings[index]]
                     add_edges(tx, ids[index], target_ids, now_ms=now_ms)
                     blocked.append(waits or bool(target_ids))
-            _tell(tx, documents, columns, blocked=blocked)
+            self._tell(tx, documents, columns, blocked=blocked)
             for index, targets in enumerate(siblings):
                 for target in targets:
                     record_edge(tx, ids[index], ids[target], now_ms=now_ms)
@@ -117,6 +121,24 @@ class TaskOperations:
             "manager": None,
             "now_ms": now_ms,
         }
+
+    def _tell(
+        self,
+        tx: Transaction,
+        documents: Sequence[NewTask],
+        columns: Sequence[dict[str, Any]],
+        *,
+        blocked: Sequence[bool],
+    ) -> None:
+        _record(tx, documents, columns, blocked=blocked)
+        self._feed.created(
+            tx,
+            [
+                {"id": row["id"], "stage": row["stage"], "assigned_by": document.assigned_by}
+                for document, row in zip(documents, columns, strict=True)
+            ],
+            now_ms=columns[0]["now_ms"],
+        )
 
     def list_oldest_first(self, query: TaskQuery) -> Page[Task]:
         """Return a page of tasks, by creation. Raises InvalidCursor."""
@@ -225,7 +247,7 @@ def _connect(tx: Transaction, task_id: str, document: NewTask, *, now_ms: int) -
     return blocked is not None
 
 
-def _tell(
+def _record(
     tx: Transaction,
     documents: Sequence[NewTask],
     columns: Sequence[dict[str, Any]],

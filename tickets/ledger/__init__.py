@@ -1,0 +1,1 @@
+"""The task ledger over HTTP, and its feed from tracker and tickets."""

@@ -1,0 +1,1 @@
+"""The shapes of the ledger over HTTP; its rules are the library's."""

@@ -1,0 +1,1 @@
+"""The ledger's transactions, one class for each family, and its feed from the service."""

@@ -1,0 +1,225 @@
+"""The feed: what the service does itself, as events of reserved reqs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from tickets.db.database import ConstraintViolated, StatementFailed, Transaction
+from tickets.ledger.operations.store import UNKNOWN_SEQ, FeedStore, TxStore
+from tickets.sqlite_task_ledger.errors import InvalidTransitionError, LedgerError
+from tickets.sqlite_task_ledger.events import (
+    MAX_MESSAGE,
+    MAX_NAME,
+    MAX_STAGE,
+    Event,
+    canonical_json,
+    is_req,
+)
+from tickets.sqlite_task_ledger.rules import next_event
+from tickets.sqlite_task_ledger.snapshots import Snapshot, fold
+from tickets.sqlite_task_ledger.states import DEFAULT_MACHINE
+
+# What is counted; declared in ledger/readings.py.
+FEED_ERRORS: Final = "tickets_ledger_feed_errors"
+HEARTBEAT_MIN_INTERVAL_MS: Final = 30_000
+
+_NOBODY: Final = "unknown"
+_REFUSALS: Final = (LedgerError, ConstraintViolated, StatementFailed)
+
+logger = logging.getLogger(__name__)
+
+
+class Fact(NamedTuple):
+    """Something that happened to a reserved req; texts that are too long are cut.
+
+    ``event_id`` makes a fact that is told twice a replay: it begins with the req.
+    """
+
+    req: str
+    state: str
+    now_ms: int
+    source: str
+    actor: str | None = None
+    stage: str | None = None
+    message: str | None = None
+    data: dict[str, Any] | None = None
+    event_id: str | None = None
+    scope: str | None = None
+
+
+class _Report(NamedTuple):
+    """A fact as it is stored."""
+
+    req: str
+    actor: str
+    source: str
+    stage: str | None
+    message: str | None
+    data_json: str | None
+    event_id: str | None
+    scope: str | None
+    ts_ms: int | None
+
+
+class LedgerFeed:
+    """Writes facts into the ledger, in the transaction of the fact and under a savepoint.
+
+    A refusal is a mistake of ours and no reason to fail the request: it is undone, logged and
+    counted. Whoever is the only one to write about a req at a time may call this.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_on: bool = True,
+        heartbeat_min_interval_ms: int = HEARTBEAT_MIN_INTERVAL_MS,
+    ) -> None:
+        self.is_on = is_on
+        self._heartbeat_min_interval_ms = heartbeat_min_interval_ms
+
+    def snapshot(self, tx: Transaction, req: str) -> Snapshot | None:
+        """Return where a req stands, for whoever is about to write."""
+        return TxStore(tx).snapshot(req)
+
+    def later_life(self, tx: Transaction, req: str) -> str | None:
+        """Return the last of the reqs ``<req>:2``, ``<req>:3`` … None where there is none."""
+        found: str | None = tx.value(
+            "task_state_snapshot.later_life", from_req=f"{req}:", end_req=f"{req};"
+        )
+        return found
+
+    def record(self, tx: Transaction, fact: Fact) -> None:
+        """Add an event, and before it those without which it would not be allowed.
+
+        A way over other states is needed where something was not told, as for what was there
+        before the ledger; a fact that was told before is told once.
+        """
+        if self.is_on and is_req(fact.req):
+            self.follow(tx, self.snapshot(tx, fact.req), fact)
+
+    def follow(self, tx: Transaction, before: Snapshot | None, fact: Fact) -> None:
+        """Do the same where the present snapshot is known."""
+        previous = None if before is None else before.state
+        try:
+            if DEFAULT_MACHINE.allows(previous, fact.state):
+                # A refusal leaves nothing of the one statement that this takes.
+                _append(tx, before, _report(fact), fact.state, fact.now_ms)
+            else:
+                with tx.savepoint():
+                    _append_over(tx, before, fact)
+        except _REFUSALS as error:
+            if not _is_told(tx, before, fact):
+                self._refused(tx, fact.req, error)
+
+    def open_many(self, tx: Transaction, facts: Sequence[Fact]) -> None:
+        """Add the first event of many reqs that nobody knows yet."""
+        if not self.is_on or not facts:
+            return
+        if len(facts) == 1:
+            self.follow(tx, None, facts[0])
+            return
+        try:
+            with tx.savepoint():
+                rows = [_first_row(fact) for fact in facts]
+                tx.run_many("task_events.open", rows)
+                tx.run_many("task_state_snapshot.open", rows)
+        except _REFUSALS as error:
+            self._refused(tx, facts[0].req, error)
+
+    def alive(self, tx: Transaction, req: str, *, source: str, now_ms: int) -> bool:
+        """Note that somebody works on a req, at most once in a while.
+
+        Tell whether the req is open.
+        """
+        heard = tx.one("task_state_snapshot.heard", req=req) if self.is_on else None
+        if heard is None or heard["is_terminal"]:
+            return False
+        if now_ms - heard["last_event_at_ms"] >= self._heartbeat_min_interval_ms:
+            before = self.snapshot(tx, req)
+            # Somebody may have been quicker.
+            if before is not None and not before.is_terminal:
+                fact = Fact(req, before.state, now_ms, source, before.actor)
+                self.follow(tx, before, fact)
+        return True
+
+    def _refused(self, tx: Transaction, req: str, error: Exception) -> None:
+        logger.error("the ledger refused what happened to %s: %s", req, error)
+        tx.count(FEED_ERRORS)
+
+
+def _append(
+    tx: Transaction, before: Snapshot | None, report: _Report, state: str, now_ms: int
+) -> Snapshot:
+    event = next_event(before, report, state=state, now_ms=now_ms, machine=DEFAULT_MACHINE)
+    snapshot = fold(before, event)
+    FeedStore(tx).append(event, snapshot)
+    return snapshot
+
+
+def _append_over(tx: Transaction, before: Snapshot | None, fact: Fact) -> None:
+    """Append the states on the way to the fact, and then the fact."""
+    previous = None if before is None else before.state
+    way = DEFAULT_MACHINE.way(previous, fact.state)
+    if not way:
+        raise InvalidTransitionError(fact.req, previous, fact.state)
+    report = _report(fact)
+    bare = report._replace(message=None, data_json=None, event_id=None)
+    for state in way[:-1]:
+        before = _append(tx, before, bare, state, fact.now_ms)
+    _append(tx, before, report, fact.state, fact.now_ms)
+
+
+def _is_told(tx: Transaction, before: Snapshot | None, fact: Fact) -> bool:
+    """Tell whether this fact is stored already."""
+    if before is None or fact.event_id is None:
+        return False
+    found = tx.value(
+        "task_events.is_told",
+        req=fact.req,
+        last_n=before.event_count,
+        event_id=fact.event_id,
+        state=fact.state,
+    )
+    return found is not None
+
+
+def _report(fact: Fact) -> _Report:
+    return _Report(
+        req=fact.req,
+        actor=(fact.actor or _NOBODY)[:MAX_NAME],
+        source=fact.source,
+        stage=fact.stage[:MAX_STAGE] if fact.stage else None,
+        message=None if fact.message is None else fact.message[:MAX_MESSAGE],
+        data_json=canonical_json(fact.data),
+        event_id=fact.event_id,
+        scope=fact.scope,
+        ts_ms=None,
+    )
+
+
+def _first_row(fact: Fact) -> dict[str, Any]:
+    """Return what goes into both tables with the first event of a req."""
+    report = _report(fact)
+    event = Event(
+        seq=UNKNOWN_SEQ,
+        req=fact.req,
+        n=1,
+        state=fact.state,
+        previous_state=None,
+        is_terminal=False,
+        actor=report.actor,
+        source=report.source,
+        stage=report.stage,
+        message=report.message,
+        data_json=report.data_json,
+        event_id=report.event_id,
+        scope=report.scope,
+        ts_ms=None,
+        recorded_at_ms=fact.now_ms,
+    )
+    row = event._asdict()
+    row.update(fold(None, event)._asdict())
+    row["is_terminal"] = 0
+    return row

@@ -1,0 +1,1 @@
+"""HTTP for the ledger; every rule is in the operations."""
