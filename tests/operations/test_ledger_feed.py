@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -606,3 +607,29 @@ def test_the_log_of_the_service_is_one_that_clients_can_follow(
 
     assert [each["seq"] for each in whole["items"]] == [1, 2, 3]
     assert ledger.tasks.verify(scope=None).ok
+
+
+@pytest.mark.postgres
+def test_L34_nobody_reads_past_a_number_that_may_still_come(
+    db: Database, client: Client
+) -> None:
+    is_drawn, may_end = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with db.write() as tx:
+            LedgerFeed().record(tx, Fact("task:slow", "RECEIVED", 1, "tracker"))
+            is_drawn.set()
+            assert may_end.wait(timeout=30)
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    assert is_drawn.wait(timeout=30)
+    event = {"state": "QUEUED", "actor": "a", "source": "s", "req": "quick"}
+    client.post_json("/ledger/events", event, status=201)
+    early = client.get("/ledger/events", status=200).json
+    may_end.set()
+    thread.join()
+
+    assert early == {"items": [], "next_cursor": "0"}
+    later = client.get("/ledger/events?after_seq=0", status=200).json
+    assert [each["req"] for each in later["items"]] == ["task:slow", "quick"]
