@@ -243,7 +243,7 @@ UPDATE tasks
        open_dependency_count = open_dependency_count + 1
  WHERE id = :task_id
    AND is_held = 0
-RETURNING id;
+RETURNING task_version;
 
 -- name: unhold :one
 -- uses: sqlite_autoindex_tasks_1
@@ -253,7 +253,8 @@ UPDATE tasks
        open_dependency_count = open_dependency_count - 1
  WHERE id = :task_id
    AND is_held = 1
-RETURNING claim_role, claim_assignee, is_dead, is_delayed, is_leased, open_dependency_count;
+RETURNING task_version, claim_role, claim_assignee, is_dead, is_delayed, is_leased,
+          open_dependency_count;
 
 -- name: set_priority :run
 -- uses: sqlite_autoindex_tasks_1

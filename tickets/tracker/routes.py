@@ -100,7 +100,7 @@ def build_operations(
         events=EventOperations(db, clock, managers, feed),
         gates=GateOperations(db, clock),
         artifacts=ArtifactOperations(db, clock),
-        managed=ManagedTaskOperations(db, clock, readiness),
+        managed=ManagedTaskOperations(db, clock, readiness, feed),
         kv=KvOperations(db, clock),
         traces=TraceOperations(db, clock),
         changes=ChangeOperations(db),

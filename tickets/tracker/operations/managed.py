@@ -11,29 +11,48 @@ from tickets.tracker.operations.assignments import reserve
 from tickets.tracker.operations.facts import announce, record, system_event, vacate
 from tickets.tracker.operations.readiness import Readiness
 from tickets.tracker.operations.rows import found_task
+from tickets.tracker.operations.task_feed import TaskFeed
 
 
 class ManagedTaskOperations:
     """What a manager does with its tasks; each joins the transaction around it."""
 
-    def __init__(self, db: Database, clock: Clock, readiness: Readiness) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, readiness: Readiness, feed: TaskFeed
+    ) -> None:
         self._db = db
         self._clock = clock
         self._readiness = readiness
+        self._feed = feed
 
-    def hold(self, task_id: str) -> None:
+    def hold(self, task_id: str, *, reason: str | None = None) -> None:
         """Let nobody claim the task until that is undone; a lease that is there stays."""
         with self._db.write() as tx:
-            if tx.one("tasks.hold", task_id=task_id) is not None:
-                record(tx, "task.held", now_ms=self._clock.now_ms(), task_id=task_id)
+            row = tx.one("tasks.hold", task_id=task_id)
+            if row is None:
+                return
+            now_ms = self._clock.now_ms()
+            record(tx, "task.held", now_ms=now_ms, task_id=task_id, reason=reason)
+            self._feed.held(
+                tx, task_id, version=row["task_version"], reason=reason, now_ms=now_ms
+            )
 
     def unhold(self, task_id: str) -> None:
         """End a hold."""
         with self._db.write() as tx:
             row = tx.one("tasks.unhold", task_id=task_id)
-            if row is not None:
-                record(tx, "task.unheld", now_ms=self._clock.now_ms(), task_id=task_id)
-                announce(tx, row)
+            if row is None:
+                return
+            now_ms = self._clock.now_ms()
+            record(tx, "task.unheld", now_ms=now_ms, task_id=task_id)
+            self._feed.let_go(
+                tx,
+                task_id,
+                version=row["task_version"],
+                is_running=bool(row["is_leased"]),
+                now_ms=now_ms,
+            )
+            announce(tx, row)
 
     def pin(self, task_id: str, agent_id: str, *, assigned_by: str) -> None:
         """Reserve the task for one agent, instead of any other."""
@@ -86,6 +105,14 @@ class ManagedTaskOperations:
                 run_id=run_id,
                 reason=reason,
                 **details,
+            )
+            self._feed.withdrawn(
+                tx,
+                task_id,
+                run_id=run_id,
+                version=task["task_version"] + 1,
+                reason=reason,
+                now_ms=now_ms,
             )
             return run_id
 
