@@ -47,8 +47,10 @@ due AS MATERIALIZED (
 -- From one assignee to the next, beginning with nobody, and from one priority to the next. Each
 -- step is one probe of the index, where "nobody" has to be asked for in other words.
 assignees (claim_role, claim_assignee) AS (
-    SELECT agent_role, CAST(NULL AS TEXT) COLLATE "C"
-      FROM roles
+    -- An agent without a name is the first of all.
+    SELECT r.agent_role, CAST(start.claim_assignee AS TEXT) COLLATE "C"
+      FROM roles AS r
+     CROSS JOIN (VALUES (NULL), ('')) AS start (claim_assignee)
      UNION ALL
     SELECT before.claim_role, next.claim_assignee
       FROM assignees AS before
@@ -56,7 +58,7 @@ assignees (claim_role, claim_assignee) AS (
            SELECT t.claim_assignee
              FROM tasks AS t
             WHERE t.claim_role = before.claim_role
-              AND t.claim_assignee > COALESCE(before.claim_assignee, '')
+              AND t.claim_assignee > before.claim_assignee
               AND t.is_dead = 0 AND t.is_delayed = 0 AND t.is_leased = 0
               AND t.open_dependency_count = 0
             ORDER BY t.claim_assignee

@@ -41,11 +41,15 @@ assignees (claim_role, claim_assignee) AS (
     SELECT agent_role, NULL
       FROM roles
      UNION ALL
+    -- An agent without a name is the first of all.
+    SELECT agent_role, ''
+      FROM roles
+     UNION ALL
     SELECT assignees.claim_role,
            (SELECT MIN(t.claim_assignee)
               FROM tasks AS t
              WHERE t.claim_role = assignees.claim_role
-               AND t.claim_assignee > COALESCE(assignees.claim_assignee, '')
+               AND t.claim_assignee > assignees.claim_assignee
                AND t.is_dead = 0 AND t.is_delayed = 0 AND t.is_leased = 0
                AND t.open_dependency_count = 0) AS next_assignee
       FROM assignees

@@ -263,3 +263,15 @@ def test_every_task_of_a_role_is_counted_as_exactly_one_kind(
         dead_letter_count=1,
         failed_count=2,
     )
+
+
+@pytest.mark.parametrize("agent", ["", "a1", "zz"])
+def test_the_oldest_task_of_any_agent_has_its_age(
+    db: Database, clock: FrozenClock, make: Factory, agent: str
+) -> None:
+    make.task(assigned_agent_id=agent)
+    clock.advance(ms=70)
+
+    (coder,) = QueueOperations(db, clock).statistics(QueueQuery()).roles
+
+    assert (coder.claimable_count, coder.oldest_claimable_age_ms) == (1, 70)
