@@ -121,6 +121,49 @@ LEDGER_EVENTS = [
 ]
 LEDGER_TASK = "/ledger/tasks/import%207%2Fa"
 
+
+def on_ticket(method: str, part: str = "", body: Any = None, name: str = "ticket") -> Step:
+    """Return a step on a ticket of the workspace."""
+    suffix = f"/{part}" if part else ""
+    template = "/tickets/{ticket_id}" + suffix
+    return Step(method, template, f"/tickets/{{{name}}}{suffix}?workspace_id=team", body)
+
+
+def ticket(keep: str, **fields: Any) -> Step:
+    """Return a step that creates a ticket."""
+    return Step("POST", "/tickets", "/tickets?workspace_id=team", fields, keep={keep: "id"})
+
+
+TICKETS = [
+    Step("POST", "/workspaces", "/workspaces", {"id": "team", "name": "The team"}),
+    Step("GET", "/workspaces", "/workspaces"),
+    Step("GET", "/workspaces/{workspace_id}", "/workspaces/team"),
+    Step("PATCH", "/workspaces/{workspace_id}", "/workspaces/team", {"name": "Our team"}),
+    Step(
+        "PUT",
+        "/workspaces/{workspace_id}/agents/{agent_id}",
+        "/workspaces/team/agents/agent-1",
+        {"role": "coder", "max_active_tickets": 2},
+    ),
+    Step(
+        "GET",
+        "/workspaces/{workspace_id}/agents/{agent_id}",
+        "/workspaces/team/agents/agent-1",
+    ),
+    Step("GET", "/workspaces/{workspace_id}/agents", "/workspaces/team/agents"),
+    ticket("ticket", title="Mend the feed", labels=["bug"], priority="high"),
+    on_ticket("GET"),
+    on_ticket("PATCH", body={"description": "Since Tuesday", "expected_version": 1}),
+    on_ticket("POST", "transition", {"to": "in_progress", "external": True}),
+    on_ticket("POST", "transition", {"to": "done", "output_json": {"sha": "c0ffee"}}),
+    on_ticket("GET", "events"),
+    Step(
+        "DELETE",
+        "/workspaces/{workspace_id}/agents/{agent_id}",
+        "/workspaces/team/agents/agent-1",
+    ),
+]
+
 WALK = [
     Step("POST", "/pipelines", "/pipelines", PIPELINE, keep={"pipeline": "id"}),
     Step("GET", "/pipelines", "/pipelines"),
@@ -242,6 +285,7 @@ WALK = [
     Step("POST", "/ledger/deliveries/{delivery_id}/fail", "/ledger/deliveries/1/fail"),
     Step("GET", "/ledger/verify", "/ledger/verify"),
     Step("POST", "/ledger/rebuild", "/ledger/rebuild"),
+    *TICKETS,
     Step("GET", "/health", "/health"),
     Step("GET", "/ready", "/ready"),
     Step("GET", "/metrics", "/metrics"),

@@ -219,6 +219,42 @@ check status cancelled
 call POST /leases/claim 204 '{"agent_id": "ada", "agent_role": "nobody"}'
 [ ! -s "$answer" ] || fail "$request: 204 has a body"
 
+# Tickets
+
+call POST /workspaces 201 '{"id": "team", "name": "The team"}'
+workspace_id=team
+call POST /workspaces 409 '{"id": "team", "name": "The team"}'
+check error.code workspace_exists
+call GET /workspaces 200
+check items.0.id team
+call GET '/workspaces/{workspace_id}' 200
+check status active
+call PATCH '/workspaces/{workspace_id}' 200 '{"name": "Our team"}'
+check name 'Our team'
+agent_id=ada
+call PUT '/workspaces/{workspace_id}/agents/{agent_id}' 201 '{"role": "coder"}'
+call PUT '/workspaces/{workspace_id}/agents/{agent_id}' 200 '{"role": "coder", "enabled": false}'
+call GET '/workspaces/{workspace_id}/agents/{agent_id}' 200
+check enabled false
+call GET '/workspaces/{workspace_id}/agents' 200
+check items.0.id ada
+call POST /tickets 201 '{"workspace_id": "team", "title": "Mend the feed"}'
+check status open
+ticket_id=$(field id)
+call GET '/tickets/{ticket_id}?workspace_id=team' 200
+check version 1
+call GET '/tickets/{ticket_id}' 400
+check error.code workspace_required
+call PATCH '/tickets/{ticket_id}' 200 '{"priority": "high"}' 'X-Workspace-Id: team'
+check version 2
+call POST '/tickets/{ticket_id}/transition' 200 \
+    '{"to": "in_progress", "external": true}' 'X-Workspace-Id: team'
+call POST '/tickets/{ticket_id}/transition' 200 '{"to": "done"}' 'X-Workspace-Id: team'
+check dispatch.state ended
+call GET '/tickets/{ticket_id}/events?workspace_id=team&type=TicketCompleted' 200
+check items.0.version 4
+call DELETE '/workspaces/{workspace_id}/agents/{agent_id}' 204
+
 # Store, traces, what operators see
 
 namespace=team%20alpha key=style%2F1

@@ -21,6 +21,7 @@ from tickets.housekeeping import Housekeeping
 from tickets.ledger.operations.feed import LedgerFeed
 from tickets.ledger.readings import LEDGER_COUNTED
 from tickets.ledger.routes import build_ledger, ledger_routes
+from tickets.lifecycle.routes import build_lifecycle, lifecycle_routes
 from tickets.tracker.operations.copies import copy_all
 from tickets.tracker.operations.imports import ImportOperations, check_import
 from tickets.tracker.operations.kv import KvOperations
@@ -77,12 +78,14 @@ class Application:
             **extra,
         )
         self.ledger = build_ledger(db, clock)
+        self.lifecycle = build_lifecycle(db, clock)
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
         self.routes = _with_discovery(
             [
                 *tracker_routes(self.operations, self._waiting, metrics),
                 *ledger_routes(self.ledger),
+                *lifecycle_routes(self.lifecycle),
             ],
             metrics,
         )

@@ -66,7 +66,8 @@ class TicketsError(Exception):
     """A failure with a stable code; raised as it is only for our own mistakes.
 
     ``details`` are further keys for the client: a list of ``{"field", "problem"}`` where a
-    document or parameter was refused, else an object.
+    document or parameter was refused, else an object. ``version`` is that of what is stored,
+    which the answer shows as ``ETag``.
     """
 
     status: ClassVar[int] = 500
@@ -76,6 +77,7 @@ class TicketsError(Exception):
     def __init__(self, message: str | None = None, *, details: object = None) -> None:
         self.text = message or self.message
         self.details = details
+        self.version: int | None = None
         super().__init__(self.text)
 
 

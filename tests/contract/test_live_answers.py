@@ -34,6 +34,21 @@ from tickets.tracker.domain.documents import RetryPolicyDocument, RunState
 from tickets.web.conditions import UNCONDITIONAL
 
 EXAMPLES = 12
+# What names something that a document of random words cannot know, or contradicts itself.
+OF_NOTHING = (
+    "workspace_id",
+    "id",
+    "expected_version",
+    "expected_status",
+    "dispatch",
+    "provider",
+    "mode",
+    "parent_ticket_id",
+    "expected_output_schema",
+    "assigned_agent_id",
+    "assigned_team_id",
+    "delegated_by_agent_id",
+)
 
 
 class Live:
@@ -101,6 +116,18 @@ class Live:
         message = NewDelivery(channel="c", dedupe_key=req)
         return {"req": req, "delivery_id": ledger.deliveries.decide(message).delivery_id}
 
+    def tickets(self) -> Json:
+        """Make a workspace and a ticket that somebody works on; return all ids."""
+        assert self.world is not None
+        workspace_id = self.world.workspace()
+        ticket = self.world.ticket(workspace_id)
+        self.world.start(ticket)
+        return {
+            "workspace_id": workspace_id,
+            "agent_id": workspace_id,
+            "ticket_id": ticket.id,
+        }
+
 
 live = Live()
 schema = schemathesis.openapi.from_dict(openapi_document())
@@ -123,6 +150,9 @@ def served() -> Iterator[None]:
 def aim(case: Any) -> None:
     """Let a generated request be about something that exists."""
     path = case.path_parameters or {}
+    if case.path.startswith(("/workspaces", "/tickets")):
+        aim_at_tickets(case)
+        return
     ids = live.ids(is_run="run_id" in path or "lease_id" in path)
     case.path_parameters = {**path, **{name: ids[name] for name in path if name in ids}}
     if isinstance(case.body, dict):
@@ -135,6 +165,25 @@ def aim(case: Any) -> None:
     if "/ledger/" in case.path:
         for name in ("workspace_id", "state", "cursor", "after_seq"):
             (case.query or {}).pop(name, None)
+    if "Idempotency-Key" in (case.headers or {}):
+        case.headers["Idempotency-Key"] = new_id()
+
+
+def aim_at_tickets(case: Any) -> None:
+    """Let a generated request be about a workspace and a ticket that exist."""
+    path, ids = case.path_parameters or {}, live.tickets()
+    case.path_parameters = {**path, **{name: ids[name] for name in path if name in ids}}
+    if case.path.startswith("/tickets"):
+        case.headers = {**(case.headers or {}), "X-Workspace-Id": ids["workspace_id"]}
+        case.query = {
+            name: value for name, value in (case.query or {}).items() if name != "workspace_id"
+        }
+    if isinstance(case.body, dict):
+        case.body = {name: value for name, value in case.body.items() if name not in OF_NOTHING}
+        if case.path.endswith("/transition"):
+            case.body = {"to": "failed", "error_message": "e"}
+    for name in ("If-Match", "X-Actor"):
+        (case.headers or {}).pop(name, None)
     if "Idempotency-Key" in (case.headers or {}):
         case.headers["Idempotency-Key"] = new_id()
 

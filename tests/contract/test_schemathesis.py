@@ -31,6 +31,8 @@ BEYOND_SCHEMA = {
     "reserved_event_kind",
     "reserved_namespace",
     "validation_failed",
+    "workspace_mismatch",
+    "workspace_required",
 }
 # The same where the code is a general one: (path, words of the message).
 BEYOND_SCHEMA_IN = {
@@ -44,6 +46,13 @@ BEYOND_SCHEMA_IN = {
     ("/ledger/events/bulk", "scope: is not the workspace"),
     ("/ledger/deliveries", "req: must be 1 to 200 printable characters"),
     ("/ledger/deliveries", "dedupe_key: is required, or both"),
+    ("/tickets", "excludes assigned_agent_id"),
+    ("/tickets", "wants an assigned_agent_id"),
+    ("/tickets/{ticket_id}", "than If-Match names"),
+    ("/tickets/{ticket_id}/transition", "than If-Match names"),
+    ("/tickets/{ticket_id}/transition", "does not belong to a transition"),
+    ("/tickets/{ticket_id}/transition", "is required"),
+    ("/tickets/{ticket_id}/transition", "is for users and for open tickets"),
 }
 
 

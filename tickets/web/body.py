@@ -22,6 +22,7 @@ T = TypeVar("T")
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _FLOAT_FOR_INT = re.compile(r"Expected `int(?: \| null)?`, got `float`(?: - at `\$(.*)`)?$")
 _PROBLEM = re.compile(r"(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
 # What the rules of a document itself say of one of its fields.
 _ABOUT_FIELD = re.compile(r"`(\w+)` (.*)")
@@ -179,6 +180,9 @@ def _refusal(text: str) -> Invalid:
     missing = _MISSING.fullmatch(problem)
     if missing is not None:
         return Invalid.field(f"{field}.{missing[1]}".lstrip("."), "is required")
+    unknown = _UNKNOWN.fullmatch(problem)
+    if unknown is not None:
+        return Invalid.field(f"{field}.{unknown[1]}".lstrip("."), "is not a field of this")
     about = _ABOUT_FIELD.fullmatch(problem)
     if about is not None:
         return Invalid.field(f"{field}.{about[1]}".lstrip("."), about[2])

@@ -31,10 +31,10 @@ class Endpoint:
     """What a client must know of one method on one path.
 
     ``answer`` is the type of the 2xx body, or a tuple of types, None where there is none.
-    ``other_status`` is one that the responder may set instead of ``status``, with the same
-    answer. ``empty`` says that 204 without a body is an answer too. ``body`` is read and handed
-    over as ``document``; ``body_items`` names a field whose items the responder reads itself,
-    and their type; ``body_shown`` is a body that is optional and only shown to readers of the
+    ``also`` lists further statuses with the same body, for a responder that sets them itself.
+    ``empty`` says that 204 without a body is an answer too. ``body`` is read and handed over
+    as ``document``; ``body_items`` names a field whose items the responder reads itself, and
+    their type; ``body_shown`` is a body that is optional and only shown to readers of the
     contract, and ``raw_body`` lists media types that are read from ``req.context.body``.
     ``patience_ms`` is how long it may wait for the database, None for the usual time.
     ``replays_itself`` marks a responder that calls ``once`` on its own, because it waits or
@@ -44,7 +44,7 @@ class Endpoint:
     summary: str
     answer: Any = None
     status: int = 200
-    other_status: int | None = None
+    also: tuple[int, ...] = ()
     empty: bool = False
     body: Any = None
     body_items: tuple[str, Any] | None = None

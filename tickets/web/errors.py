@@ -20,6 +20,7 @@ from tickets.errors import (
     UnsupportedEncoding,
 )
 from tickets.web.answers import encode
+from tickets.web.conditions import ETAG_HEADER, etag
 
 # Locks are held for milliseconds; a client that waits a second finds the queue gone.
 RETRY_AFTER_S = 1
@@ -64,6 +65,8 @@ def _on_known_error(
     resp.content_type = falcon.MEDIA_JSON
     if isinstance(error, Busy):
         resp.set_header("Retry-After", str(RETRY_AFTER_S))
+    if error.version is not None:
+        resp.set_header(ETAG_HEADER, etag(error.version))
     if error.status == 401:
         resp.set_header("WWW-Authenticate", "Bearer")
     if isinstance(error, UnsupportedEncoding):

@@ -54,6 +54,7 @@ _ERROR_SCHEMA: Json = {
 
 _ETAGS = {"type": "string", "pattern": r'^(\*|[0-9]{1,18}|(W/)?"[0-9]{1,18}")$'}
 _HEADER_SCHEMAS: Json = {
+    "X-Actor": {"type": "string", "pattern": "^(user|user:.+|agent:.+)$", "maxLength": 512},
     "If-Match": _ETAGS,
     "If-None-Match": _ETAGS,
     "X-Workspace-Id": {"type": "string", "minLength": 1, "maxLength": 200},
@@ -227,9 +228,7 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
         success["headers"] = headers
     if spec.answer is not None:
         success["content"] = {spec.media_type: {"schema": _answer(spec.answer, schema_of)}}
-    responses: Json = {str(spec.status): success}
-    if spec.other_status is not None:
-        responses[str(spec.other_status)] = success
+    responses: Json = {str(status): success for status in (spec.status, *spec.also)}
     if spec.empty:
         responses["204"] = {"description": "Nothing there", "headers": headers}
     codes: dict[int, set[str]] = defaultdict(set)

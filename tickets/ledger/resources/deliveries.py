@@ -30,7 +30,7 @@ class DeliveryCollection:
         body=NewDelivery,
         answer=DeliveryDecision,
         status=201,
-        other_status=200,
+        also=(200,),
         errors=(Invalid, InvalidState, ReservedChannel),
     )
     def on_post(self, _req: Request, resp: Response, document: NewDelivery) -> DeliveryDecision:

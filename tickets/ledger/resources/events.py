@@ -56,7 +56,7 @@ class LedgerEventCollection:
         request_headers=(WORKSPACE_HEADER,),
         answer=LedgerWrite,
         status=201,
-        other_status=200,
+        also=(200,),
         errors=WRITE_ERRORS,
     )
     def on_post(

@@ -1,0 +1,12 @@
+-- Dispatches: the tasks that a ticket was given, one generation after the other.
+--
+-- Invariants
+--   at most one of a ticket is live: ended_at_ms is NULL.
+
+-- name: get :one
+-- uses: idx_ticket_dispatches_generation
+SELECT ticket_id, generation, task_id, pipeline_id, agent_id, state, wait_reason, stage, run_id,
+       attempt, lease_expires_at_ms, last_error, created_at_ms, ended_at_ms, end_reason
+  FROM ticket_dispatches
+ WHERE ticket_id = :ticket_id
+   AND generation = :generation;

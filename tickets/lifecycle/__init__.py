@@ -1,0 +1,1 @@
+"""The product ``lifecycle``: tickets of workspaces, worked on by agents through the tracker."""

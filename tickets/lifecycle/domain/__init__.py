@@ -1,0 +1,1 @@
+"""Pure rules of tickets, and the types of documents and answers."""

@@ -1,0 +1,172 @@
+"""What can go wrong with tickets, besides what can go wrong everywhere.
+
+::
+
+    Invalid                             400  invalid_request
+    ├── WorkspaceRequired                    workspace_required
+    └── WorkspaceMismatch                    workspace_mismatch
+    NotFound                            404  not_found
+    ├── WorkspaceNotFound                    workspace_not_found
+    ├── TicketNotFound                       ticket_not_found
+    ├── AgentNotFound                        agent_not_found
+    └── TeamNotFound                         team_not_found
+    Conflict                            409  conflict
+    ├── WorkspaceExists                      workspace_exists
+    ├── WorkspaceArchived                    workspace_archived
+    ├── AgentInOtherWorkspace                agent_in_other_workspace
+    ├── AgentInUse                           agent_in_use
+    ├── VersionConflict                      version_conflict
+    ├── StatusMismatch                       status_mismatch
+    ├── InvalidStatusTransition              invalid_transition
+    ├── ExecutionLocked                      execution_locked
+    ├── TicketTerminal                       ticket_terminal
+    ├── BlockedByDependency                  blocked_by_dependency
+    ├── NotReady                             not_ready
+    ├── NotAssigned                          not_assigned
+    ├── NotAssignee                          not_assignee
+    └── IntegrationNotConfigured             integration_not_configured
+"""
+
+from __future__ import annotations
+
+from tickets.errors import Conflict, Invalid, NotFound
+
+
+class WorkspaceRequired(Invalid):
+    """A request about tickets names no workspace."""
+
+    code = "workspace_required"
+    message = "Name a workspace: header X-Workspace-Id, or workspace_id in query or body"
+
+
+class WorkspaceMismatch(Invalid):
+    """A request names more than one workspace."""
+
+    code = "workspace_mismatch"
+    message = "Header, query and body name different workspaces"
+
+
+class WorkspaceNotFound(NotFound):
+    """No such workspace."""
+
+    code = "workspace_not_found"
+    message = "No workspace has this id"
+
+
+class TicketNotFound(NotFound):
+    """No such ticket in this workspace, whatever there is in others."""
+
+    code = "ticket_not_found"
+    message = "No ticket of this workspace has this id"
+
+
+class AgentNotFound(NotFound):
+    """No such agent in this workspace."""
+
+    code = "agent_not_found"
+    message = "No agent of this workspace has this id"
+
+
+class TeamNotFound(NotFound):
+    """No such team in this workspace."""
+
+    code = "team_not_found"
+    message = "No team of this workspace has this id"
+
+
+class WorkspaceExists(Conflict):
+    """A workspace with this id exists."""
+
+    code = "workspace_exists"
+    message = "A workspace with this id exists"
+
+
+class WorkspaceArchived(Conflict):
+    """Nothing changes in an archived workspace but its status."""
+
+    code = "workspace_archived"
+    message = "The workspace is archived"
+
+
+class AgentInOtherWorkspace(Conflict):
+    """Agents claim by their id alone, so an id belongs to one workspace."""
+
+    code = "agent_in_other_workspace"
+    message = "An agent with this id belongs to another workspace"
+
+
+class AgentInUse(Conflict):
+    """A ticket that has not ended is assigned to the agent."""
+
+    code = "agent_in_use"
+    message = "The agent is assigned to a ticket that has not ended"
+
+
+class VersionConflict(Conflict):
+    """The ticket has another version than ``expected_version``."""
+
+    code = "version_conflict"
+    message = "The ticket has another version than expected; read it again"
+
+
+class StatusMismatch(Conflict):
+    """The ticket has another status than ``expected_status``."""
+
+    code = "status_mismatch"
+    message = "The ticket has another status than expected; read it again"
+
+
+class InvalidStatusTransition(Conflict):
+    """No way leads from the ticket's status to the one asked for."""
+
+    code = "invalid_transition"
+    message = "The ticket cannot go from its status to this one"
+
+
+class ExecutionLocked(Conflict):
+    """Somebody works on the ticket, and this field is part of what they were given."""
+
+    code = "execution_locked"
+    message = "This cannot change while the ticket is in progress"
+
+
+class TicketTerminal(Conflict):
+    """The ticket has ended."""
+
+    code = "ticket_terminal"
+    message = "The ticket has ended; this cannot change any more"
+
+
+class BlockedByDependency(Conflict):
+    """Tickets that block this one have not ended well."""
+
+    code = "blocked_by_dependency"
+    message = "Other tickets block this one; see blocked_by"
+
+
+class NotReady(Conflict):
+    """The ticket could not be started; the message says why."""
+
+    code = "not_ready"
+    message = "The ticket cannot be started now"
+
+
+class NotAssigned(Conflict):
+    """A ticket that nobody is to work on cannot be started."""
+
+    code = "not_assigned"
+    message = "The ticket is assigned to no agent and no team"
+
+
+class NotAssignee(Conflict):
+    """The agent has nothing to do with the ticket."""
+
+    code = "not_assignee"
+    message = "The agent is not one who may do this with the ticket"
+
+
+class IntegrationNotConfigured(Conflict):
+    """The workspace has no connection to this provider."""
+
+    code = "integration_not_configured"
+    message = "The workspace has no enabled integration with this provider"

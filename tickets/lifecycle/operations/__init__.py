@@ -1,0 +1,1 @@
+"""What clients can ask of tickets: transactions and rules."""

@@ -1,0 +1,166 @@
+"""Rows → records, for the shapes that several families show."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from tickets.db.database import Row, Transaction
+from tickets.lifecycle.domain.actors import Scope, agent_of
+from tickets.lifecycle.domain.records import (
+    Agent,
+    Dispatch,
+    Json,
+    Ticket,
+    TicketEvent,
+    Workspace,
+)
+from tickets.lifecycle.domain.state import PRIORITIES, TicketState
+from tickets.lifecycle.errors import (
+    AgentNotFound,
+    TicketNotFound,
+    WorkspaceArchived,
+    WorkspaceNotFound,
+)
+from tickets.web.answers import stored
+
+
+def entered(tx: Transaction, scope: Scope) -> Row:
+    """Return the workspace of a request.
+
+    Raises WorkspaceNotFound, and AgentNotFound for an actor that is not registered.
+    """
+    row = tx.one("workspaces.get", workspace_id=scope.workspace_id)
+    if row is None:
+        raise WorkspaceNotFound
+    agent_id = agent_of(scope.actor)
+    if agent_id is not None:
+        found_agent(tx, scope.workspace_id, agent_id)
+    return row
+
+
+def entered_to_write(tx: Transaction, scope: Scope) -> Row:
+    """Do the same for a change. Raises WorkspaceArchived as well."""
+    row = entered(tx, scope)
+    if row["status"] == "archived":
+        raise WorkspaceArchived
+    return row
+
+
+def found_agent(tx: Transaction, workspace_id: str, agent_id: str) -> Row:
+    """Return an agent of the workspace. Raises AgentNotFound."""
+    row = tx.one("workspace_agents.get", agent_id=agent_id, workspace_id=workspace_id)
+    if row is None:
+        raise AgentNotFound
+    return row
+
+
+def found_ticket(tx: Transaction, workspace_id: str, ticket_id: str) -> TicketState:
+    """Return a ticket of the workspace. Raises TicketNotFound."""
+    row = tx.one("tickets.get", ticket_id=ticket_id, workspace_id=workspace_id)
+    if row is None:
+        raise TicketNotFound
+    return TicketState(**row)
+
+
+def blockers_of(tx: Transaction, ticket_id: str) -> list[str]:
+    """Return the tickets that keep this one from starting, their ids ascending."""
+    return [row["id"] for row in tx.many("ticket_links.blockers_of", ticket_id=ticket_id)]
+
+
+def workspace(row: Row) -> Workspace:
+    """Return a workspace as clients see it."""
+    return Workspace(
+        id=row["id"],
+        name=row["name"],
+        status=row["status"],
+        dispatch=Json(row["dispatch_json"].encode()),
+        created_at_ms=row["created_at_ms"],
+        updated_at_ms=row["updated_at_ms"],
+    )
+
+
+def agent(row: Row) -> Agent:
+    """Return an agent as clients see it."""
+    return Agent(
+        id=row["agent_id"],
+        workspace_id=row["workspace_id"],
+        role=row["role"],
+        enabled=bool(row["enabled"]),
+        max_active_tickets=row["max_active_tickets"],
+        display_name=row["display_name"],
+        linear_user_id=row["linear_user_id"],
+        created_at_ms=row["created_at_ms"],
+        updated_at_ms=row["updated_at_ms"],
+    )
+
+
+def ticket(tx: Transaction, state: TicketState) -> Ticket:
+    """Return a ticket as clients see it, with what blocks it and who works on it."""
+    return Ticket(**_ticket_fields(tx, state))
+
+
+def _ticket_fields(tx: Transaction, state: TicketState) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(state)
+    blocked_by = blockers_of(tx, state.id)
+    return {
+        **{name: fields[name] for name in Ticket.__struct_fields__ if name in fields},
+        "priority": PRIORITIES[state.priority - 1],
+        "expected_output_schema": stored(state.output_schema_json),
+        "output_json": stored(state.output_json),
+        "execution_locked_at": state.execution_locked_at_ms,
+        "labels": state.labels,
+        "is_blocked": bool(blocked_by),
+        "blocked_by": blocked_by,
+        "dispatch": _dispatch(tx, state),
+        "sync": None,
+    }
+
+
+def _dispatch(tx: Transaction, state: TicketState) -> Dispatch:
+    row: Row = {}
+    if state.generation:
+        row = (
+            tx.one("ticket_dispatches.get", ticket_id=state.id, generation=state.generation)
+            or {}
+        )
+    is_dispatched = state.dispatch_state == "dispatched"
+    return Dispatch(
+        state=row["state"] if is_dispatched else state.dispatch_state,  # type: ignore[arg-type]  # the schema's CHECKs say so
+        wait_reason=row["wait_reason"] if is_dispatched else state.wait_reason,  # type: ignore[arg-type]  # as above
+        generation=state.generation,
+        pipeline_id=row.get("pipeline_id", state.dispatch_pipeline_id),
+        task_id=row.get("task_id"),
+        stage=row.get("stage"),
+        run_id=row.get("run_id"),
+        attempt=row.get("attempt"),
+        agent_id=row.get("agent_id"),
+        lease_expires_at_ms=row.get("lease_expires_at_ms"),
+        last_error=row.get("last_error"),
+        retry_policy=stored(state.retry_policy_json),
+        on_invalid_output=state.on_invalid_output,  # type: ignore[arg-type]  # as above
+        on_dead_letter=state.on_dead_letter,  # type: ignore[arg-type]  # as above
+    )
+
+
+def event(row: Row) -> TicketEvent:
+    """Return an event as clients see it."""
+    return TicketEvent(
+        id=row["id"],
+        workspace_id=row["workspace_id"],
+        ticket_id=row["ticket_id"],
+        type=row["type"],
+        version=row["version"],
+        actor=row["actor"],
+        occurred_at_ms=row["occurred_at_ms"],
+        caused_by=row["caused_by"],
+        data=Json(row["data_json"].encode()),
+    )
+
+
+def settings(workspace: Row) -> dict[str, Any]:
+    """Return how tickets of a workspace are worked on where they do not say themselves."""
+    found: dict[str, Any] = json.loads(workspace["dispatch_json"])
+    return found

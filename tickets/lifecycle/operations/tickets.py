@@ -1,0 +1,160 @@
+"""Tickets: made, changed and read."""
+
+from __future__ import annotations
+
+import copy
+
+from msgspec import UNSET
+
+from tickets.db.database import Database, Row, Transaction
+from tickets.ids import new_id
+from tickets.lifecycle.domain.actors import Scope
+from tickets.lifecycle.domain.documents import (
+    DispatchSettings,
+    NewTicket,
+    TicketChanges,
+    given_settings,
+)
+from tickets.lifecycle.domain.events import Notes
+from tickets.lifecycle.domain.expectations import Expectations
+from tickets.lifecycle.domain.records import Ticket
+from tickets.lifecycle.domain.state import (
+    PRIORITIES,
+    TicketState,
+    check_writable,
+    merged_labels,
+)
+from tickets.lifecycle.errors import IntegrationNotConfigured
+from tickets.lifecycle.operations import rows
+from tickets.lifecycle.operations.workflow import TicketWorkflow
+from tickets.lifecycle.operations.workspaces import check_pipeline
+from tickets.tracker.operations.pipelines import Definitions
+from tickets.web.answers import to_json
+
+
+class TicketOperations:
+    """Tickets themselves; what changes their status has operations of its own."""
+
+    def __init__(
+        self, db: Database, workflow: TicketWorkflow, definitions: Definitions
+    ) -> None:
+        self._db = db
+        self._workflow = workflow
+        self._definitions = definitions
+
+    def create(self, scope: Scope, document: NewTicket) -> Ticket:
+        """Make a ticket, open from the start.
+
+        Raises WorkspaceNotFound, WorkspaceArchived, AgentNotFound, PipelineNotFound,
+        IntegrationNotConfigured.
+        """
+
+        def make(tx: Transaction, _workspace: Row, notes: Notes) -> TicketState:
+            check_provider(document.provider)
+            ticket = _new(scope, document, notes.now_ms)
+            if document.dispatch is not None:
+                self._set_dispatch(tx, ticket, document.dispatch)
+            return ticket
+
+        with self._db.write() as tx:
+            return rows.ticket(tx, self._workflow.create(scope, make))
+
+    def get(self, scope: Scope, ticket_id: str) -> Ticket:
+        """Return a ticket. Raises WorkspaceNotFound, TicketNotFound."""
+        with self._db.read() as tx:
+            rows.entered(tx, scope)
+            return rows.ticket(tx, rows.found_ticket(tx, scope.workspace_id, ticket_id))
+
+    def change(
+        self,
+        scope: Scope,
+        ticket_id: str,
+        document: TicketChanges,
+        *,
+        expectations: Expectations,
+    ) -> Ticket:
+        """Change what is given and leave the rest.
+
+        Raises as ``create`` and ``TicketWorkflow.mutate`` do, and TicketTerminal,
+        ExecutionLocked.
+        """
+
+        def change(tx: Transaction, ticket: TicketState, _notes: Notes) -> None:
+            before = copy.copy(ticket)
+            _apply(ticket, document)
+            if document.dispatch is not UNSET:
+                self._set_dispatch(tx, ticket, document.dispatch)
+            check_writable(before, ticket)
+            if ticket.provider != before.provider:
+                check_provider(ticket.provider)
+
+        with self._db.write() as tx:
+            state = self._workflow.mutate(scope, ticket_id, change, expectations=expectations)
+            return rows.ticket(tx, state)
+
+    def _set_dispatch(
+        self, tx: Transaction, ticket: TicketState, document: DispatchSettings
+    ) -> None:
+        """Take the settings that a document holds. Raises PipelineNotFound."""
+        given = given_settings(document)
+        if "pipeline_id" in given:
+            check_pipeline(tx, self._definitions, given["pipeline_id"])
+            ticket.dispatch_pipeline_id = given["pipeline_id"]
+        if "retry_policy" in given:
+            policy = given["retry_policy"]
+            ticket.retry_policy_json = None if policy is None else to_json(policy)
+        if "on_invalid_output" in given:
+            ticket.on_invalid_output = given["on_invalid_output"]
+        if "on_dead_letter" in given:
+            ticket.on_dead_letter = given["on_dead_letter"]
+
+
+def check_provider(provider: str) -> None:
+    """Return where tickets of the workspace may have this provider.
+
+    Raises IntegrationNotConfigured: this service has no integrations yet.
+    """
+    if provider != "local":
+        raise IntegrationNotConfigured
+
+
+def _new(scope: Scope, document: NewTicket, now_ms: int) -> TicketState:
+    ticket = TicketState(
+        id=new_id(),
+        workspace_id=scope.workspace_id,
+        title="",
+        status="open",
+        priority=PRIORITIES.index(document.priority) + 1,
+        provider=document.provider,
+        mode=document.mode,
+        pipeline_run_id=document.pipeline_run_id,
+        project_id=document.project_id,
+        version=1,
+        labels_json="[]",
+        label_keys="",
+        search_text="",
+        dispatch_state="none",
+        created_by=scope.actor,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+    )
+    ticket.describe(document.title.strip(), document.description)
+    ticket.name_labels(merged_labels(document.labels))
+    return ticket
+
+
+def _apply(ticket: TicketState, document: TicketChanges) -> None:
+    """Write to the ticket what a document holds, but for what wants the database."""
+    title = ticket.title if document.title is UNSET else document.title.strip()
+    description = ticket.description if document.description is UNSET else document.description
+    ticket.describe(title, description)
+    if document.priority is not UNSET:
+        ticket.priority = PRIORITIES.index(document.priority) + 1
+    if document.labels is not UNSET:
+        ticket.name_labels(merged_labels(document.labels))
+    if document.provider is not UNSET:
+        ticket.provider = document.provider
+    if document.mode is not UNSET:
+        ticket.mode = document.mode
+    if document.project_id is not UNSET:
+        ticket.project_id = document.project_id
