@@ -222,7 +222,7 @@ call POST /leases/claim 204 '{"agent_id": "ada", "agent_role": "nobody"}'
 # Tickets
 
 call POST /workspaces 201 '{"id": "team", "name": "The team"}'
-workspace_id=team
+workspace_id=team team_id=coders
 call POST /workspaces 409 '{"id": "team", "name": "The team"}'
 check error.code workspace_exists
 call GET /workspaces 200
@@ -241,18 +241,62 @@ check items.0.id ada
 call POST /tickets 201 '{"workspace_id": "team", "title": "Mend the feed"}'
 check status open
 ticket_id=$(field id)
+call PUT '/workspaces/{workspace_id}/teams/{team_id}' 201 '{"name": "Coders", "agent_ids": ["ada"]}'
+call GET '/workspaces/{workspace_id}/teams/{team_id}' 200
+check agent_ids.0 ada
+call GET '/workspaces/{workspace_id}/teams' 200
+call DELETE '/workspaces/{workspace_id}/teams/{team_id}' 204
+call GET '/tickets?workspace_id=team&q=FEED' 200
+check items.0.id "$ticket_id"
+mine='X-Workspace-Id: team'
+call POST '/tickets/{ticket_id}/labels' 200 '{"labels": ["bug"]}' "$mine"
+label=BUG
+call DELETE '/tickets/{ticket_id}/labels/{label}?workspace_id=team' 200
+check labels '[]'
+call POST '/tickets/{ticket_id}/collaborators' 201 '{"collaborator_id": "ada"}' "$mine"
+call GET '/tickets/{ticket_id}/collaborators?workspace_id=team' 200
+collaborator_id=ada
+call DELETE '/tickets/{ticket_id}/collaborators/{collaborator_id}?workspace_id=team' 204
+call POST '/tickets/{ticket_id}/comments' 201 '{"body": "Since Tuesday"}' "$mine"
+call GET '/tickets/{ticket_id}/comments?workspace_id=team' 200
+check items.0.author user
+call GET '/tickets/{ticket_id}/channel?workspace_id=team' 200
+check kind ticket
+first_id=$ticket_id
+call POST /tickets 201 '{"title": "Show it"}' "$mine"
+ticket_id=$(field id)
+link='{"type": "blocks", "direction": "incoming", "target_ticket_id": "'"$first_id"'"}'
+call POST '/tickets/{ticket_id}/links' 201 "$link" "$mine"
+link_id=$(field id)
+call GET '/tickets/{ticket_id}/links?workspace_id=team' 200
+call POST '/tickets/{ticket_id}/assign' 200 '{"agent_id": "ada"}' "$mine"
+check dispatch.wait_reason blocked_by_dependency
+call POST '/tickets/{ticket_id}/dispatch?workspace_id=team' 200
+call GET '/tickets/{ticket_id}/dispatches?workspace_id=team' 200
+call PUT '/workspaces/{workspace_id}/agents/{agent_id}' 200 '{"role": "coder"}'
+agent_id=grace
+call PUT '/workspaces/{workspace_id}/agents/{agent_id}' 201 '{"role": "coder"}'
+call POST '/tickets/{ticket_id}/delegate' 200 \
+    '{"delegated_by_agent_id": "ada", "agent_id": "grace"}' "$mine"
+call POST '/tickets/{ticket_id}/unassign' 200 '{}' "$mine"
+check dispatch.state none
+agent_id=ada
+call DELETE '/tickets/{ticket_id}/links/{link_id}?workspace_id=team' 204
+call GET '/ticket-events?workspace_id=team&type=TicketDelegated' 200
+check items.0.data.to_agent_id grace
+ticket_id=$first_id
 call GET '/tickets/{ticket_id}?workspace_id=team' 200
-check version 1
+check children.total 0
 call GET '/tickets/{ticket_id}' 400
 check error.code workspace_required
 call PATCH '/tickets/{ticket_id}' 200 '{"priority": "high"}' 'X-Workspace-Id: team'
-check version 2
+check priority high
 call POST '/tickets/{ticket_id}/transition' 200 \
     '{"to": "in_progress", "external": true}' 'X-Workspace-Id: team'
 call POST '/tickets/{ticket_id}/transition' 200 '{"to": "done"}' 'X-Workspace-Id: team'
 check dispatch.state ended
 call GET '/tickets/{ticket_id}/events?workspace_id=team&type=TicketCompleted' 200
-check items.0.version 4
+check items.0.data.generation 0
 call DELETE '/workspaces/{workspace_id}/agents/{agent_id}' 204
 
 # Store, traces, what operators see

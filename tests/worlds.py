@@ -17,15 +17,6 @@ from tickets.db.registry import Registry, sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.errors import TicketsError
 from tickets.ids import hash_token
-from tickets.lifecycle.domain.actors import Scope
-from tickets.lifecycle.domain.documents import (
-    AgentDocument,
-    NewTicket,
-    NewWorkspace,
-    TicketTransitionRequest,
-)
-from tickets.lifecycle.domain.expectations import NOTHING
-from tickets.lifecycle.domain.records import Ticket
 from tickets.lifecycle.routes import LifecycleOperations, build_lifecycle
 from tickets.tracker.domain.documents import (
     BulkTask,
@@ -263,26 +254,6 @@ class World:
         task_id = self.task(pipeline_id, priority=2**40)
         self.transition(self.claim())
         return task_id
-
-    def workspace(self) -> str:
-        """Create a workspace with an agent; return the id of both, which is one."""
-        workspace_id = self.lifecycle.workspaces.create(NewWorkspace(name="w")).id
-        self.lifecycle.agents.put(workspace_id, workspace_id, AgentDocument(role="coder"))
-        return workspace_id
-
-    def ticket(self, workspace_id: str, **fields: Any) -> Ticket:
-        """Create a ticket."""
-        document = NewTicket(title="t", **fields)
-        return self.lifecycle.tickets.create(Scope(workspace_id=workspace_id), document)
-
-    def start(self, ticket: Ticket) -> Ticket:
-        """Let somebody outside work on a ticket."""
-        return self.lifecycle.transitions.transition(
-            Scope(workspace_id=ticket.workspace_id),
-            ticket.id,
-            TicketTransitionRequest(to="in_progress", external=True),
-            expectations=NOTHING,
-        )
 
     def advance(self) -> None:
         """Do all that is due, as housekeeping does."""

@@ -83,3 +83,42 @@ UPDATE tickets
  WHERE id = :id
    AND workspace_id = :workspace_id
    AND version = :stored_version;
+
+-- name: children :many
+-- uses: idx_tickets_parent
+SELECT status, COUNT(*) AS ticket_count
+  FROM tickets
+ WHERE parent_ticket_id = :ticket_id
+ GROUP BY status
+ ORDER BY status;
+
+-- name: line_of :many
+-- uses: sqlite_autoindex_tickets_1
+-- A ticket and all above it; :most ends a circle that there should not be.
+WITH RECURSIVE line (id, parent_ticket_id, delegated_by_agent_id, depth) AS (
+    SELECT t.id, t.parent_ticket_id, t.delegated_by_agent_id, 0
+      FROM tickets AS t
+     WHERE t.id = :ticket_id
+     UNION ALL
+    SELECT p.id, p.parent_ticket_id, p.delegated_by_agent_id, line.depth + 1
+      FROM line
+      JOIN tickets AS p ON p.id = line.parent_ticket_id
+     WHERE line.depth < CAST(:most AS BIGINT))
+SELECT id, delegated_by_agent_id
+  FROM line
+ ORDER BY depth;
+
+-- name: descendants_of :many
+-- uses: idx_tickets_parent
+WITH RECURSIVE below (id, status, depth) AS (
+    SELECT t.id, t.status, 1
+      FROM tickets AS t
+     WHERE t.parent_ticket_id = :ticket_id
+     UNION ALL
+    SELECT c.id, c.status, below.depth + 1
+      FROM below
+      JOIN tickets AS c ON c.parent_ticket_id = below.id
+     WHERE below.depth < CAST(:most AS BIGINT))
+SELECT id, status, depth
+  FROM below
+ ORDER BY depth DESC, id;

@@ -25,6 +25,7 @@ from tests.conftest import API_TOKEN
 from tests.contract.test_schemathesis import is_beyond_schema
 from tests.factories import REVIEW, Json, bearer
 from tests.scratch import scratch_world
+from tests.tickets import TicketPlace
 from tests.worlds import World
 from tickets.app import Application, openapi_document
 from tickets.config import Settings
@@ -48,6 +49,10 @@ OF_NOTHING = (
     "assigned_agent_id",
     "assigned_team_id",
     "delegated_by_agent_id",
+    "agent_id",
+    "team_id",
+    "child",
+    "parent_comment_id",
 )
 
 
@@ -117,16 +122,10 @@ class Live:
         return {"req": req, "delivery_id": ledger.deliveries.decide(message).delivery_id}
 
     def tickets(self) -> Json:
-        """Make a workspace and a ticket that somebody works on; return all ids."""
+        """Make a workspace with tickets in it; return all ids."""
         assert self.world is not None
-        workspace_id = self.world.workspace()
-        ticket = self.world.ticket(workspace_id)
-        self.world.start(ticket)
-        return {
-            "workspace_id": workspace_id,
-            "agent_id": workspace_id,
-            "ticket_id": ticket.id,
-        }
+        place = TicketPlace(self.world.lifecycle)
+        return place.ids()
 
 
 live = Live()
@@ -150,7 +149,7 @@ def served() -> Iterator[None]:
 def aim(case: Any) -> None:
     """Let a generated request be about something that exists."""
     path = case.path_parameters or {}
-    if case.path.startswith(("/workspaces", "/tickets")):
+    if case.path.startswith(("/workspaces", "/ticket")):
         aim_at_tickets(case)
         return
     ids = live.ids(is_run="run_id" in path or "lease_id" in path)
@@ -172,20 +171,52 @@ def aim(case: Any) -> None:
 def aim_at_tickets(case: Any) -> None:
     """Let a generated request be about a workspace and a ticket that exist."""
     path, ids = case.path_parameters or {}, live.tickets()
+    if case.path.endswith(("/assign", "/unassign", "/delegate", "/dispatch")):
+        ids["ticket_id"] = ids["assigned_id"]
     case.path_parameters = {**path, **{name: ids[name] for name in path if name in ids}}
-    if case.path.startswith("/tickets"):
-        case.headers = {**(case.headers or {}), "X-Workspace-Id": ids["workspace_id"]}
+    case.headers = {
+        name: value
+        for name, value in (case.headers or {}).items()
+        if name not in ("If-Match", "X-Actor", "X-Lease-Token")
+    }
+    if case.path.startswith("/ticket"):
+        case.headers["X-Workspace-Id"] = ids["workspace_id"]
         case.query = {
-            name: value for name, value in (case.query or {}).items() if name != "workspace_id"
+            name: value
+            for name, value in (case.query or {}).items()
+            if name not in ("workspace_id", "ticket_id")
         }
     if isinstance(case.body, dict):
-        case.body = {name: value for name, value in case.body.items() if name not in OF_NOTHING}
-        if case.path.endswith("/transition"):
-            case.body = {"to": "failed", "error_message": "e"}
-    for name in ("If-Match", "X-Actor"):
-        (case.headers or {}).pop(name, None)
-    if "Idempotency-Key" in (case.headers or {}):
+        case.body = place_body(case, ids)
+    if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = new_id()
+
+
+def place_body(case: Any, ids: Json) -> Json:
+    """Return a body that names what exists, and asks for what can be."""
+    body = {name: value for name, value in case.body.items() if name not in OF_NOTHING}
+    known = {
+        "to": "failed",
+        "error_message": "e",
+        "agent_id": ids["worker_id"],
+        "delegated_by_agent_id": ids["collaborator_id"],
+        "collaborator_id": "user:new",
+        "target_ticket_id": ids["other_id"],
+        "agent_ids": [ids["agent_id"]],
+    }
+    wanted = {
+        "/transition": ("to", "error_message"),
+        "/assign": ("agent_id",),
+        "/delegate": ("agent_id", "delegated_by_agent_id"),
+        "/collaborators": ("collaborator_id",),
+        "/links": ("target_ticket_id",),
+        "/{team_id}": ("agent_ids",),
+    }
+    part = next((part for part in wanted if case.path.endswith(part)), None)
+    if part is None:
+        return body
+    kept = {} if part == "/transition" else body
+    return {**kept, **{name: known[name] for name in wanted[part]}}
 
 
 def aimed(body: Json, ids: Json) -> Json:

@@ -20,16 +20,26 @@ from tests.conftest import FrozenClock
 from tests.factories import REVIEW, Json, bearer
 from tests.faults.states import digest
 from tests.scratch import scratch_world
+from tests.tickets import TicketPlace
 from tests.worlds import World
 from tickets.app import Application
 from tickets.config import Settings
 from tickets.errors import TicketsError
 from tickets.ids import new_id
 from tickets.ledger.domain.documents import NewDelivery, NewLedgerEvent
+from tickets.lifecycle.domain.documents import (
+    AgentDocument,
+    NewCollaborator,
+    NewComment,
+    TeamDocument,
+)
+from tickets.lifecycle.domain.records import Ticket
 from tickets.tracker.domain.records import Claim
 
 Headers = Iterable[tuple[str, str]]
 
+# Who has tasks and is registered, and never comes.
+NOBODY = "nobody here"
 MAX_BODY_BYTES = 64 << 10
 JSON = ("Content-Type", "application/json")
 # What gunicorn lets through; another value would end the connection with a 500.
@@ -79,9 +89,15 @@ class Place:
         )
         self.app = Application(world.db, settings, clock, random_unit=lambda: 0.5)
         self.pipeline_id = world.pipeline(REVIEW)
-        self.target_id = world.task(self.pipeline_id, assigned_agent_id="nobody here")
+        self.target_id = world.task(self.pipeline_id, assigned_agent_id=NOBODY)
         self.task_id, self.claim = self.held()
         self.told()
+        self.desk = TicketPlace(world.lifecycle)
+        agent = AgentDocument(role="coder")
+        world.lifecycle.agents.put(self.desk.workspace_id, NOBODY, agent)
+        team = TeamDocument(name="f", agent_ids=[])
+        world.lifecycle.teams.put(self.desk.workspace_id, "free", team)
+        self.ticket, self.other_ticket = self.opened(), self.desk.ticket()
 
     def told(self) -> None:
         """Tell the ledger of a piece of work, and of a message about it."""
@@ -89,6 +105,19 @@ class Place:
         self.app.ledger.events.append(event, scope=None)
         message = NewDelivery(channel="c", dedupe_key="k", cooldown_ms=0)
         self.delivery_id = self.app.ledger.deliveries.decide(message).delivery_id
+
+    def opened(self) -> Ticket:
+        """Make one more ticket that is open, with a collaborator and a comment."""
+        desk, ticket = self.desk, self.desk.ticket(labels=["l"])
+        added = NewCollaborator(collaborator_id=desk.other_agent_id)
+        desk.do.collaborators.add(desk.scope, ticket.id, added)
+        desk.do.comments.add(desk.scope, ticket.id, NewComment(body="b"))
+        return ticket
+
+    def renew(self) -> None:
+        """Hold another task, and have another ticket open, because something was ended."""
+        self.task_id, self.claim = self.held()
+        self.ticket = self.opened()
 
     def held(self) -> tuple[str, Claim]:
         """Make one more task that somebody holds."""
@@ -108,11 +137,18 @@ class Place:
             "depends_on_task_id": self.target_id,
             "run_id": self.claim.run.id,
             "lease_id": self.claim.lease_id,
-            "agent_id": "nobody here",
+            "agent_id": NOBODY,
             "namespace": "ns",
             "key": "key",
             "req": "a req",
             "delivery_id": str(self.delivery_id),
+            "workspace_id": self.desk.workspace_id,
+            "team_id": "free",
+            "ticket_id": self.ticket.id,
+            "other_ticket_id": self.other_ticket.id,
+            "label": "l",
+            "collaborator_id": self.desk.other_agent_id,
+            "link_id": "no link",
         }
 
     @property
@@ -125,6 +161,9 @@ class Place:
         self, method: str, target: str, body: bytes = b"", headers: Headers = ()
     ) -> Answer:
         """Send a request; every answer is a success or a refusal in the one shape."""
+        headers = list(headers)
+        if target.startswith("/ticket"):
+            headers.append(("X-Workspace-Id", self.desk.workspace_id))
         answer = self._ask(environ(method, target, body, headers))
         sent = (method, target, body[:500], list(headers), answer)
         assert answer.status < 500, sent

@@ -39,6 +39,14 @@ LEDGER_EVENT: Json = {
     "expected_state": "NONE",
     "scope": None,
 }
+IN_WORKSPACE: Json = {"workspace_id": "{workspace_id}"}
+DISPATCH: Json = {
+    "pipeline_id": "{pipeline_id}",
+    "retry_policy": RETRY,
+    "on_invalid_output": "reject",
+    "on_dead_letter": "block",
+}
+WORDS: Json = {"title": "t", "description": "d", "priority": "low", "labels": ["l"]}
 DOCUMENTS: dict[tuple[str, str], Json] = {
     ("POST", "/pipelines"): {
         "name": "{new}",
@@ -126,6 +134,79 @@ DOCUMENTS: dict[tuple[str, str], Json] = {
         "req_cooldown_ms": 0,
         "payload_hash": "0" * 64,
         "dry_run": False,
+    },
+    ("POST", "/workspaces"): {"id": "{new}", "name": "w", "dispatch": DISPATCH},
+    ("PATCH", "/workspaces/{workspace_id}"): {
+        "name": "w",
+        "status": "active",
+        "dispatch": {**DISPATCH, "stage_outcomes": {"done": "done"}},
+    },
+    ("PUT", "/workspaces/{workspace_id}/agents/{agent_id}"): {
+        "role": "coder",
+        "enabled": True,
+        "max_active_tickets": 2,
+        "display_name": "d",
+        "linear_user_id": "l",
+    },
+    ("PUT", "/workspaces/{workspace_id}/teams/{team_id}"): {
+        "name": "t",
+        "agent_ids": ["{agent_id}"],
+    },
+    ("POST", "/tickets"): {
+        **IN_WORKSPACE,
+        **WORDS,
+        "provider": "local",
+        "mode": "plan",
+        "project_id": "p",
+        "parent_ticket_id": "{other_ticket_id}",
+        "pipeline_run_id": "r",
+        "expected_output_schema": {"type": "object"},
+        "assigned_agent_id": "{agent_id}",
+        "delegated_by_agent_id": "{collaborator_id}",
+        "dispatch": DISPATCH,
+    },
+    ("PATCH", "/tickets/{ticket_id}"): {
+        **IN_WORKSPACE,
+        **WORDS,
+        "provider": "local",
+        "mode": "review",
+        "project_id": None,
+        "parent_ticket_id": "{other_ticket_id}",
+        "expected_output_schema": None,
+        "dispatch": DISPATCH,
+        "expected_status": "open",
+    },
+    ("POST", "/tickets/{ticket_id}/transition"): {
+        **IN_WORKSPACE,
+        "to": "cancelled",
+        "reason": "r",
+        "cascade": True,
+    },
+    ("POST", "/tickets/{ticket_id}/assign"): {**IN_WORKSPACE, "agent_id": "{agent_id}"},
+    ("POST", "/tickets/{ticket_id}/unassign"): {**IN_WORKSPACE, "expected_status": "open"},
+    ("POST", "/tickets/{ticket_id}/delegate"): {
+        **IN_WORKSPACE,
+        "delegated_by_agent_id": "{collaborator_id}",
+        "agent_id": "{agent_id}",
+        "child": {**WORDS, "mode": "chat", "expected_output_schema": True},
+    },
+    ("POST", "/tickets/{ticket_id}/labels"): {**IN_WORKSPACE, "labels": ["x", "y"]},
+    ("POST", "/tickets/{ticket_id}/collaborators"): {
+        **IN_WORKSPACE,
+        "collaborator_id": "user:x",
+        "role": "owner",
+    },
+    ("POST", "/tickets/{ticket_id}/links"): {
+        **IN_WORKSPACE,
+        "type": "duplicate_of",
+        "target_ticket_id": "{other_ticket_id}",
+        "direction": "outgoing",
+        "close_duplicate": False,
+    },
+    ("POST", "/tickets/{ticket_id}/comments"): {
+        **IN_WORKSPACE,
+        "body": "b",
+        "kind": "user_question",
     },
 }
 # These end what the place holds.

@@ -80,7 +80,7 @@ def send(place: Place, operation: tuple[str, str], body: bytes) -> Answer:
     )
     assert str(answer.status) in described(operation)["responses"], (operation, body, answer)
     if answer.status < 300 and path.endswith(ENDINGS):
-        place.task_id, place.claim = place.held()
+        place.renew()
     return answer
 
 

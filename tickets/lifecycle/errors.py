@@ -4,32 +4,50 @@
 
     Invalid                             400  invalid_request
     ├── WorkspaceRequired                    workspace_required
-    └── WorkspaceMismatch                    workspace_mismatch
+    ├── WorkspaceMismatch                    workspace_mismatch
+    ├── InvalidSchema                        invalid_schema
+    ├── InvalidLink                          invalid_link
+    └── InvalidDelegation                    invalid_delegation
+    Unauthorized                        401  unauthorized
+    └── LeaseRequired                        lease_required
     NotFound                            404  not_found
     ├── WorkspaceNotFound                    workspace_not_found
     ├── TicketNotFound                       ticket_not_found
     ├── AgentNotFound                        agent_not_found
-    └── TeamNotFound                         team_not_found
+    ├── TeamNotFound                         team_not_found
+    ├── LinkNotFound                         link_not_found
+    ├── LabelNotFound                        label_not_found
+    ├── CollaboratorNotFound                 collaborator_not_found
+    ├── CommentNotFound                      comment_not_found
+    └── ChannelNotFound                      channel_not_found
     Conflict                            409  conflict
     ├── WorkspaceExists                      workspace_exists
     ├── WorkspaceArchived                    workspace_archived
     ├── AgentInOtherWorkspace                agent_in_other_workspace
     ├── AgentInUse                           agent_in_use
+    ├── TeamInUse                            team_in_use
     ├── VersionConflict                      version_conflict
     ├── StatusMismatch                       status_mismatch
     ├── InvalidStatusTransition              invalid_transition
     ├── ExecutionLocked                      execution_locked
     ├── TicketTerminal                       ticket_terminal
+    ├── ParentCycle                          parent_cycle
+    ├── ParentTooDeep                        parent_too_deep
+    ├── DelegationTooDeep                    delegation_too_deep
+    ├── LinkCycle                            link_cycle
+    ├── DuplicateLink                        duplicate_link
     ├── BlockedByDependency                  blocked_by_dependency
     ├── NotReady                             not_ready
     ├── NotAssigned                          not_assigned
     ├── NotAssignee                          not_assignee
+    ├── OutputRejected                       output_invalid
     └── IntegrationNotConfigured             integration_not_configured
+    OutputInvalid                       422  output_invalid
 """
 
 from __future__ import annotations
 
-from tickets.errors import Conflict, Invalid, NotFound
+from tickets.errors import Conflict, Invalid, NotFound, TicketsError, Unauthorized
 
 
 class WorkspaceRequired(Invalid):
@@ -44,6 +62,34 @@ class WorkspaceMismatch(Invalid):
 
     code = "workspace_mismatch"
     message = "Header, query and body name different workspaces"
+
+
+class InvalidSchema(Invalid):
+    """The schema of the expected output is none, or looks elsewhere."""
+
+    code = "invalid_schema"
+    message = "expected_output_schema is not a JSON Schema 2020-12 that stands alone"
+
+
+class InvalidLink(Invalid):
+    """A ticket cannot be linked with itself."""
+
+    code = "invalid_link"
+    message = "A ticket cannot be linked with itself"
+
+
+class InvalidDelegation(Invalid):
+    """An agent cannot delegate to itself, nor in the name of another."""
+
+    code = "invalid_delegation"
+    message = "An agent delegates in its own name, and to another agent"
+
+
+class LeaseRequired(Unauthorized):
+    """An agent works on the ticket; another request in its name wants its lease token."""
+
+    code = "lease_required"
+    message = "Send the lease token of the ticket's run as X-Lease-Token"
 
 
 class WorkspaceNotFound(NotFound):
@@ -74,6 +120,41 @@ class TeamNotFound(NotFound):
     message = "No team of this workspace has this id"
 
 
+class LinkNotFound(NotFound):
+    """No such link of this ticket."""
+
+    code = "link_not_found"
+    message = "The ticket has no link with this id"
+
+
+class LabelNotFound(NotFound):
+    """No such label on this ticket."""
+
+    code = "label_not_found"
+    message = "The ticket does not have this label"
+
+
+class CollaboratorNotFound(NotFound):
+    """No such collaborator of this ticket."""
+
+    code = "collaborator_not_found"
+    message = "The ticket has no collaborator with this id"
+
+
+class CommentNotFound(NotFound):
+    """No such comment on this ticket."""
+
+    code = "comment_not_found"
+    message = "The ticket has no comment with this id"
+
+
+class ChannelNotFound(NotFound):
+    """Nobody has talked about the ticket yet."""
+
+    code = "channel_not_found"
+    message = "The ticket has no channel yet"
+
+
 class WorkspaceExists(Conflict):
     """A workspace with this id exists."""
 
@@ -100,6 +181,13 @@ class AgentInUse(Conflict):
 
     code = "agent_in_use"
     message = "The agent is assigned to a ticket that has not ended"
+
+
+class TeamInUse(Conflict):
+    """A ticket that has not ended is assigned to the team."""
+
+    code = "team_in_use"
+    message = "The team is assigned to a ticket that has not ended"
 
 
 class VersionConflict(Conflict):
@@ -137,6 +225,41 @@ class TicketTerminal(Conflict):
     message = "The ticket has ended; this cannot change any more"
 
 
+class ParentCycle(Conflict):
+    """A ticket would be its own ancestor."""
+
+    code = "parent_cycle"
+    message = "A ticket cannot be below itself"
+
+
+class ParentTooDeep(Conflict):
+    """Too many tickets stand one below the other."""
+
+    code = "parent_too_deep"
+    message = "Too many tickets would stand one below the other"
+
+
+class DelegationTooDeep(Conflict):
+    """Too many delegated tickets stand one below the other."""
+
+    code = "delegation_too_deep"
+    message = "Too many delegated tickets would stand one below the other"
+
+
+class LinkCycle(Conflict):
+    """The link would close a circle."""
+
+    code = "link_cycle"
+    message = "The link would close a circle"
+
+
+class DuplicateLink(Conflict):
+    """The link is there already, or the ticket duplicates another one."""
+
+    code = "duplicate_link"
+    message = "The link is there already"
+
+
 class BlockedByDependency(Conflict):
     """Tickets that block this one have not ended well."""
 
@@ -163,6 +286,21 @@ class NotAssignee(Conflict):
 
     code = "not_assignee"
     message = "The agent is not one who may do this with the ticket"
+
+
+class OutputRejected(Conflict):
+    """The output does not fit the schema; the lease goes on so that the agent can mend it."""
+
+    code = "output_invalid"
+    message = "The output does not fit expected_output_schema"
+
+
+class OutputInvalid(TicketsError):
+    """The output that a person gave does not fit the schema."""
+
+    status = 422
+    code = "output_invalid"
+    message = "The output does not fit expected_output_schema"
 
 
 class IntegrationNotConfigured(Conflict):

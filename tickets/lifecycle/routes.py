@@ -7,13 +7,25 @@ from dataclasses import dataclass
 from tickets.clock import Clock
 from tickets.db.database import Database
 from tickets.lifecycle.operations.agents import AgentOperations
+from tickets.lifecycle.operations.assignments import AssignmentOperations
+from tickets.lifecycle.operations.collaborators import CollaboratorOperations
+from tickets.lifecycle.operations.comments import CommentOperations
+from tickets.lifecycle.operations.dispatching import NoDispatcher
 from tickets.lifecycle.operations.events import EventOperations
+from tickets.lifecycle.operations.following import Following
+from tickets.lifecycle.operations.links import LinkOperations
+from tickets.lifecycle.operations.lists import TicketLists
+from tickets.lifecycle.operations.teams import TeamOperations
 from tickets.lifecycle.operations.tickets import TicketOperations
 from tickets.lifecycle.operations.transitions import TransitionOperations
 from tickets.lifecycle.operations.workflow import TicketWorkflow
 from tickets.lifecycle.operations.workspaces import WorkspaceOperations
+from tickets.lifecycle.resources import assignments as assignment
+from tickets.lifecycle.resources import parts as part
 from tickets.lifecycle.resources import tickets as ticket
 from tickets.lifecycle.resources import workspaces as workspace
+from tickets.lifecycle.resources.events import EventFeed, TicketEvents
+from tickets.lifecycle.resources.teams import TeamCollection, TeamItem
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.web.routes import Route
 
@@ -25,7 +37,13 @@ class LifecycleOperations:
     workflow: TicketWorkflow
     workspaces: WorkspaceOperations
     agents: AgentOperations
+    teams: TeamOperations
     tickets: TicketOperations
+    lists: TicketLists
+    assignments: AssignmentOperations
+    links: LinkOperations
+    collaborators: CollaboratorOperations
+    comments: CommentOperations
     transitions: TransitionOperations
     events: EventOperations
 
@@ -34,26 +52,55 @@ def build_lifecycle(db: Database, clock: Clock) -> LifecycleOperations:
     """Build all operations on one database and one clock."""
     definitions = Definitions()
     workflow = TicketWorkflow(db, clock)
+    dispatcher = NoDispatcher(workflow)
+    workflow.add_follower(Following(workflow, dispatcher))
+    tickets = TicketOperations(db, workflow, definitions)
+    assignments = AssignmentOperations(db, workflow, dispatcher, tickets)
     return LifecycleOperations(
         workflow=workflow,
         workspaces=WorkspaceOperations(db, clock, definitions),
         agents=AgentOperations(db, clock),
-        tickets=TicketOperations(db, workflow, definitions),
-        transitions=TransitionOperations(db, workflow),
+        teams=TeamOperations(db, clock),
+        tickets=tickets,
+        lists=TicketLists(db),
+        assignments=assignments,
+        links=LinkOperations(db, workflow, dispatcher),
+        collaborators=CollaboratorOperations(db, workflow),
+        comments=CommentOperations(db, workflow),
+        transitions=TransitionOperations(db, workflow, dispatcher, assignments),
         events=EventOperations(db),
     )
 
 
 def lifecycle_routes(do: LifecycleOperations) -> list[Route]:
     """Return the routes of tickets and workspaces."""
-    agents = "/workspaces/{workspace_id}/agents"
+    agents, teams = "/workspaces/{workspace_id}/agents", "/workspaces/{workspace_id}/teams"
+    one = "/tickets/{ticket_id}"
     return [
         Route("/workspaces", workspace.WorkspaceCollection(do.workspaces)),
         Route("/workspaces/{workspace_id}", workspace.WorkspaceItem(do.workspaces)),
         Route(agents, workspace.AgentCollection(do.agents)),
         Route(f"{agents}/{{agent_id}}", workspace.AgentItem(do.agents)),
-        Route("/tickets", ticket.TicketCollection(do.tickets)),
-        Route("/tickets/{ticket_id}", ticket.TicketItem(do.tickets)),
-        Route("/tickets/{ticket_id}/transition", ticket.TicketTransition(do.transitions)),
-        Route("/tickets/{ticket_id}/events", ticket.TicketEvents(do.events)),
+        Route(teams, TeamCollection(do.teams)),
+        Route(f"{teams}/{{team_id}}", TeamItem(do.teams)),
+        Route("/tickets", ticket.TicketCollection(do.tickets, do.lists)),
+        Route(one, ticket.TicketItem(do.tickets)),
+        Route(f"{one}/transition", ticket.TicketTransition(do.transitions)),
+        Route(f"{one}/assign", assignment.TicketAssign(do.assignments)),
+        Route(f"{one}/unassign", assignment.TicketUnassign(do.assignments)),
+        Route(f"{one}/delegate", assignment.TicketDelegate(do.assignments)),
+        Route(f"{one}/dispatch", assignment.TicketDispatch(do.assignments)),
+        Route(f"{one}/dispatches", assignment.TicketDispatches(do.lists)),
+        Route(f"{one}/labels", part.TicketLabels(do.collaborators)),
+        Route(f"{one}/labels/{{label}}", part.TicketLabel(do.collaborators)),
+        Route(f"{one}/collaborators", part.CollaboratorCollection(do.collaborators)),
+        Route(
+            f"{one}/collaborators/{{collaborator_id}}", part.CollaboratorItem(do.collaborators)
+        ),
+        Route(f"{one}/links", part.LinkCollection(do.links)),
+        Route(f"{one}/links/{{link_id}}", part.LinkItem(do.links)),
+        Route(f"{one}/comments", part.CommentCollection(do.comments)),
+        Route(f"{one}/channel", part.ChannelItem(do.comments)),
+        Route(f"{one}/events", TicketEvents(do.events)),
+        Route("/ticket-events", EventFeed(do.events)),
     ]

@@ -54,6 +54,7 @@ _ERROR_SCHEMA: Json = {
 
 _ETAGS = {"type": "string", "pattern": r'^(\*|[0-9]{1,18}|(W/)?"[0-9]{1,18}")$'}
 _HEADER_SCHEMAS: Json = {
+    "X-Lease-Token": {"type": "string"},
     "X-Actor": {"type": "string", "pattern": "^(user|user:.+|agent:.+)$", "maxLength": 512},
     "If-Match": _ETAGS,
     "If-None-Match": _ETAGS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +24,17 @@ def parse_query(query: str) -> dict[str, str]:
     present. Raises Invalid where a value is not UTF-8 or holds U+0000.
     """
     found: dict[str, str] = {}
+    for name, value in _pairs(query):
+        found.setdefault(name, value)
+    return found
+
+
+def query_values(query: str, name: str) -> list[str]:
+    """Return every value of a parameter that may be there several times. Raises Invalid."""
+    return [value for found, value in _pairs(query) if found == name]
+
+
+def _pairs(query: str) -> Iterator[tuple[str, str]]:
     for part in query.split("&"):
         raw_name, equals, raw_value = part.partition("=")
         if not equals:
@@ -33,8 +45,7 @@ def parse_query(query: str) -> dict[str, str]:
             raise Invalid("The query string is not UTF-8") from error
         if "\0" in value:
             raise Invalid.field(name, "must not hold U+0000")
-        found.setdefault(name, value)
-    return found
+        yield name, value
 
 
 def read_query(req: Request, type_: type[T]) -> T:

@@ -38,7 +38,7 @@ class LedgerDocument(Struct, frozen=True):
     """A request document."""
 
 
-class WorkspaceQuery(LedgerDocument, frozen=True):
+class ScopeQuery(LedgerDocument, frozen=True):
     """Every request of the ledger: the workspace whose rows it sees besides those of all.
 
     The header ``X-Workspace-Id`` says the same.
@@ -78,7 +78,7 @@ class LedgerTouch(LedgerDocument, frozen=True):
     message: Message | None = None
 
 
-class LedgerTasksQuery(WorkspaceQuery, frozen=True):
+class LedgerTasksQuery(ScopeQuery, frozen=True):
     """``GET /ledger/tasks``; ``state`` is one state or several between commas."""
 
     state: str | None = None
@@ -90,14 +90,14 @@ class LedgerTasksQuery(WorkspaceQuery, frozen=True):
     cursor: str | None = None
 
 
-class LedgerPageQuery(WorkspaceQuery, frozen=True):
+class LedgerPageQuery(ScopeQuery, frozen=True):
     """A list of rows by their number."""
 
     limit: Limit = 50
     cursor: IdCursor | None = None
 
 
-class LedgerEventsQuery(WorkspaceQuery, frozen=True):
+class LedgerEventsQuery(ScopeQuery, frozen=True):
     """``GET /ledger/events``; ``cursor`` is the same as ``after_seq``."""
 
     after_seq: IdCursor | None = None
@@ -105,7 +105,7 @@ class LedgerEventsQuery(WorkspaceQuery, frozen=True):
     limit: Limit = 50
 
 
-class StaleQuery(WorkspaceQuery, frozen=True):
+class StaleQuery(ScopeQuery, frozen=True):
     """``GET /ledger/stale``: thresholds that differ from the service's, 0 for never."""
 
     threshold_ms: DurationMs | None = None

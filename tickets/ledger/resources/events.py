@@ -23,7 +23,7 @@ from tickets.ledger.domain.documents import (
     LedgerTouch,
     NewLedgerEvent,
     NewLedgerEvents,
-    WorkspaceQuery,
+    ScopeQuery,
 )
 from tickets.ledger.domain.records import LedgerEvent, LedgerEvents, LedgerWrite, LedgerWrites
 from tickets.ledger.operations.events import LedgerEventOperations
@@ -52,7 +52,7 @@ class LedgerEventCollection:
     @endpoint(
         "Report an event to the ledger",
         body=NewLedgerEvent,
-        query=WorkspaceQuery,
+        query=ScopeQuery,
         request_headers=(WORKSPACE_HEADER,),
         answer=LedgerWrite,
         status=201,
@@ -60,7 +60,7 @@ class LedgerEventCollection:
         errors=WRITE_ERRORS,
     )
     def on_post(
-        self, req: Request, resp: Response, document: NewLedgerEvent, query: WorkspaceQuery
+        self, req: Request, resp: Response, document: NewLedgerEvent, query: ScopeQuery
     ) -> LedgerWrite:
         """``POST /ledger/events`` → 201 result; 200 for an ``event_id`` that is stored already.
 
@@ -97,14 +97,14 @@ class LedgerEventBulk:
         "Report many events, all or none",
         body=NewLedgerEvents,
         body_items=("events", NewLedgerEvent),
-        query=WorkspaceQuery,
+        query=ScopeQuery,
         request_headers=(WORKSPACE_HEADER,),
         answer=LedgerWrites,
         status=201,
         errors=WRITE_ERRORS,
     )
     def on_post(
-        self, req: Request, _resp: Response, document: NewLedgerEvents, query: WorkspaceQuery
+        self, req: Request, _resp: Response, document: NewLedgerEvents, query: ScopeQuery
     ) -> LedgerWrites:
         """``POST /ledger/events/bulk`` → 201 results; a refusal begins with ``events[i]:``."""
         scope = scope_of(req, query)
@@ -149,7 +149,7 @@ class LedgerTaskTouch:
     @endpoint(
         "Report that a task is still in its state",
         body=LedgerTouch,
-        query=WorkspaceQuery,
+        query=ScopeQuery,
         request_headers=(WORKSPACE_HEADER,),
         answer=LedgerWrite,
         status=201,
@@ -161,7 +161,7 @@ class LedgerTaskTouch:
         _resp: Response,
         req: str,
         document: LedgerTouch,
-        query: WorkspaceQuery,
+        query: ScopeQuery,
     ) -> LedgerWrite:
         """``POST /ledger/tasks/{req}/touch`` → 201 result."""
         return self._events.touch(req, document, scope=scope_of(request, query))

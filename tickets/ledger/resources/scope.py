@@ -7,13 +7,13 @@ from typing import Final
 from falcon import Request
 
 from tickets.errors import Invalid
-from tickets.ledger.domain.documents import WorkspaceQuery
+from tickets.ledger.domain.documents import ScopeQuery
 from tickets.sqlite_task_ledger.events import MAX_NAME
 
 WORKSPACE_HEADER: Final = "X-Workspace-Id"
 
 
-def scope_of(req: Request, query: WorkspaceQuery) -> str | None:
+def scope_of(req: Request, query: ScopeQuery) -> str | None:
     """Return the workspace of header or query, None where neither names one. Raises Invalid."""
     header = req.get_header(WORKSPACE_HEADER)
     if header is not None and not 1 <= len(header) <= MAX_NAME:

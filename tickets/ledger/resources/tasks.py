@@ -7,9 +7,9 @@ from falcon import Request, Response
 from tickets.errors import Invalid, InvalidCursor, InvalidLimit, InvalidState, TaskNotFound
 from tickets.ledger.domain.documents import (
     LedgerTasksQuery,
+    ScopeQuery,
     StaleQuery,
     SweepRequest,
-    WorkspaceQuery,
 )
 from tickets.ledger.domain.records import (
     LedgerSnapshot,
@@ -57,13 +57,13 @@ class LedgerTaskItem:
 
     @endpoint(
         "Get where a task stands",
-        query=WorkspaceQuery,
+        query=ScopeQuery,
         request_headers=(WORKSPACE_HEADER,),
         answer=LedgerTask,
         errors=(TaskNotFound,),
     )
     def on_get(
-        self, request: Request, _resp: Response, req: str, query: WorkspaceQuery
+        self, request: Request, _resp: Response, req: str, query: ScopeQuery
     ) -> LedgerTask:
         """``GET /ledger/tasks/{req}`` → 200 snapshot with ``allowed_next``."""
         return self._tasks.get(req, scope=scope_of(request, query))
@@ -100,13 +100,13 @@ class WatchdogSweep:
         "Mark tasks that went quiet",
         body=SweepRequest,
         body_optional=True,
-        query=WorkspaceQuery,
+        query=ScopeQuery,
         request_headers=(WORKSPACE_HEADER,),
         answer=Swept,
         errors=(Invalid, InvalidState),
     )
     def on_post(
-        self, req: Request, _resp: Response, document: SweepRequest, query: WorkspaceQuery
+        self, req: Request, _resp: Response, document: SweepRequest, query: ScopeQuery
     ) -> Swept:
         """``POST /ledger/watchdog/sweep`` → 200 counts.
 
@@ -123,11 +123,11 @@ class LedgerVerify:
 
     @endpoint(
         "Compare every snapshot with its events",
-        query=WorkspaceQuery,
+        query=ScopeQuery,
         request_headers=(WORKSPACE_HEADER,),
         answer=Verified,
     )
-    def on_get(self, req: Request, _resp: Response, query: WorkspaceQuery) -> Verified:
+    def on_get(self, req: Request, _resp: Response, query: ScopeQuery) -> Verified:
         """``GET /ledger/verify`` → 200 ``{"ok": bool, "differing": [req, …]}``.
 
         Reads the whole log.
@@ -143,10 +143,10 @@ class LedgerRebuild:
 
     @endpoint(
         "Mend every snapshot from its events",
-        query=WorkspaceQuery,
+        query=ScopeQuery,
         request_headers=(WORKSPACE_HEADER,),
         answer=Rebuilt,
     )
-    def on_post(self, req: Request, _resp: Response, query: WorkspaceQuery) -> Rebuilt:
+    def on_post(self, req: Request, _resp: Response, query: ScopeQuery) -> Rebuilt:
         """``POST /ledger/rebuild`` → 200 counts. Reads the whole log while writers wait."""
         return self._tasks.rebuild(scope=scope_of(req, query))

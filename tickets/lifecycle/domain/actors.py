@@ -14,10 +14,15 @@ MAX_ACTOR_CHARACTERS: Final = 512
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """In whose workspace a request acts, and as whom."""
+    """In whose workspace a request acts, and as whom.
+
+    ``lease_hash`` is the hash of a lease token that is to prove it; an empty one is that of
+    something that is no token.
+    """
 
     workspace_id: str
     actor: str = USER
+    lease_hash: bytes | None = None
 
     @property
     def agent_id(self) -> str | None:

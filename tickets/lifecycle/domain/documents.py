@@ -5,7 +5,7 @@ Unknown fields are refused, unlike the tracker's: a misspelt field must not be l
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
@@ -33,6 +33,16 @@ Reason = Annotated[str, Meta(pattern=_TEXT, max_length=4_000)]
 Version = Annotated[int, Meta(ge=1, le=2**53)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+CommentKind = Literal[
+    "text", "system", "plan", "thinking", "review_node", "user_question", "ticket_card"
+]
+LINK_TYPES: Final = {
+    "blocks": "blocks",
+    "relatesTo": "relatesTo",
+    "relates_to": "relatesTo",
+    "duplicateOf": "duplicateOf",
+    "duplicate_of": "duplicateOf",
+}
 Priority = Literal["low", "medium", "high", "critical"]
 Provider = Literal["local", "linear"]
 Mode = Literal["chat", "plan", "review"]
@@ -150,6 +160,16 @@ class AgentDocument(Strict, frozen=True, kw_only=True):
     linear_user_id: Id | None = None
 
 
+class TeamDocument(Strict, frozen=True, kw_only=True):
+    """``PUT /workspaces/{id}/teams/{team_id}``: the whole team."""
+
+    name: Title
+    agent_ids: Annotated[list[Id], Meta(max_length=1000)]
+
+    def __post_init__(self) -> None:
+        check_size("name", self.name, MAX_TITLE_CHARACTERS)
+
+
 class NewTicket(Scoped, frozen=True, kw_only=True):
     """``POST /tickets``."""
 
@@ -192,6 +212,104 @@ class TicketChanges(Expecting, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_size("title", self.title, MAX_TITLE_CHARACTERS)
+
+
+class AssignRequest(Expecting, frozen=True, kw_only=True):
+    """``POST /tickets/{id}/assign``: to an agent or to a team."""
+
+    agent_id: Id | None = None
+    team_id: Id | None = None
+
+    def __post_init__(self) -> None:
+        if (self.agent_id is None) == (self.team_id is None):
+            raise ValueError("`agent_id` or else team_id is wanted, and not both")
+
+
+class NewChild(Strict, frozen=True, kw_only=True):
+    """A ticket that is made to be delegated."""
+
+    title: Title
+    description: Description | None = None
+    priority: Priority = "medium"
+    labels: Labels = []
+    mode: Mode = "chat"
+    expected_output_schema: Any = None
+
+    def __post_init__(self) -> None:
+        check_size("title", self.title, MAX_TITLE_CHARACTERS)
+
+
+class DelegateRequest(Expecting, frozen=True, kw_only=True):
+    """``POST /tickets/{id}/delegate``: this ticket, or a new child of it."""
+
+    delegated_by_agent_id: Id
+    agent_id: Id
+    child: NewChild | None = None
+
+
+class LabelsDocument(Scoped, frozen=True, kw_only=True):
+    """``POST /tickets/{id}/labels``."""
+
+    labels: Annotated[Labels, Meta(min_length=1)]
+
+
+class NewLink(Scoped, frozen=True, kw_only=True):
+    """``POST /tickets/{id}/links``."""
+
+    type: Literal["blocks", "relatesTo", "relates_to", "duplicateOf", "duplicate_of"]
+    target_ticket_id: Id
+    direction: Literal["outgoing", "incoming"] = "outgoing"
+    close_duplicate: bool | UnsetType = UNSET
+
+
+class NewCollaborator(Scoped, frozen=True, kw_only=True):
+    """``POST /tickets/{id}/collaborators``: an agent, ``user`` or ``user:<name>``."""
+
+    collaborator_id: Id
+    role: Literal["owner", "member"] = "member"
+
+
+class NewComment(Scoped, frozen=True, kw_only=True):
+    """``POST /tickets/{id}/comments``."""
+
+    body: Annotated[str, Meta(min_length=1, max_length=65_536)]
+    kind: CommentKind = "text"
+    parent_comment_id: Id | None = None
+
+
+class TicketQuery(WorkspaceQuery, frozen=True, kw_only=True):
+    """``GET /tickets``; ``status`` is one or several, ``label`` may be there several times."""
+
+    status: Annotated[str, Meta(pattern=_words(get_args(Status)))] | None = None
+    priority: Priority | None = None
+    assigned_agent_id: str | None = None
+    assigned_team_id: str | None = None
+    delegated_by_agent_id: str | None = None
+    parent_ticket_id: str | None = None
+    project_id: str | None = None
+    label: Annotated[str, Meta(max_length=64)] | None = None
+    provider: Provider | None = None
+    external_key: str | None = None
+    q: Annotated[str, Meta(max_length=500)] | None = None
+    is_blocked: Literal["true", "false"] | None = None
+    dispatch_state: (
+        Literal["none", "waiting", "queued", "claimed", "held", "external", "ended"] | None
+    ) = None
+    updated_since_ms: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    sort: Literal["created", "updated", "priority"] = "created"
+    order: Literal["asc", "desc"] = "asc"
+    limit: Limit = 50
+    cursor: ValueCursor | None = None
+
+
+class FeedQuery(WorkspaceQuery, frozen=True, kw_only=True):
+    """``GET /ticket-events``; ``cursor`` is the same as ``after_id``."""
+
+    after_id: IdCursor | None = None
+    cursor: IdCursor | None = None
+    type: Annotated[str, Meta(pattern=_words(EVENT_TYPES))] | None = None
+    ticket_id: str | None = None
+    limit: Limit = 50
 
 
 class TicketTransitionRequest(Expecting, frozen=True, kw_only=True):

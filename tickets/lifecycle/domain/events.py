@@ -60,10 +60,14 @@ class Notes(Struct, kw_only=True):
 
     actor: str
     now_ms: int
+    # Whether a lease token proved that the actor is the agent at work.
+    is_holder: bool = False
     caused_by: int | None = None
     # The last event that was told of it, once it was.
     last_event_id: int | None = None
     trigger: str | None = None
+    # Tickets that may be able to start now, or no longer.
+    touched: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     collaborators: list[dict[str, Any]] = field(default_factory=list)
     # Whether an agent handed the ticket on, and how deep that goes by now.
@@ -110,7 +114,7 @@ def _details(before: TicketState | None, after: TicketState, notes: Notes) -> It
     changed = _changed_values(before, after)
     if before.labels_json != after.labels_json:
         changed["labels"] = difference(before.labels, after.labels)
-    if before.channel_id != after.channel_id and not _is_started(before, after):
+    if before.channel_id != after.channel_id and before.status == after.status:
         _add(changed, "channel_id", before.channel_id, after.channel_id)
     if before.is_assigned and not after.is_assigned:
         _add(changed, "assigned_agent_id", before.assigned_agent_id, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -11,9 +11,13 @@ from tickets.db.database import Row, Transaction
 from tickets.lifecycle.domain.actors import Scope, agent_of
 from tickets.lifecycle.domain.records import (
     Agent,
+    Children,
+    Collaborator,
     Dispatch,
     Json,
+    Link,
     Ticket,
+    TicketDetails,
     TicketEvent,
     Workspace,
 )
@@ -25,6 +29,9 @@ from tickets.lifecycle.errors import (
     WorkspaceNotFound,
 )
 from tickets.web.answers import stored
+
+# Of what belongs to a ticket, as many are shown with it; lists of their own show all.
+MAX_SHOWN: Final = 1_000
 
 
 def entered(tx: Transaction, scope: Scope) -> Row:
@@ -100,6 +107,41 @@ def agent(row: Row) -> Agent:
 def ticket(tx: Transaction, state: TicketState) -> Ticket:
     """Return a ticket as clients see it, with what blocks it and who works on it."""
     return Ticket(**_ticket_fields(tx, state))
+
+
+def ticket_details(tx: Transaction, state: TicketState) -> TicketDetails:
+    """Return a ticket as clients see it, with what belongs to it."""
+    whole: dict[str, Any] = {"ticket_id": state.id, "after_seq": 0, "limit": MAX_SHOWN}
+    children = {
+        row["status"]: row["ticket_count"]
+        for row in tx.many("tickets.children", ticket_id=state.id)
+    }
+    return TicketDetails(
+        **_ticket_fields(tx, state),
+        collaborators=[
+            collaborator(row) for row in tx.many("ticket_collaborators.of_ticket", **whole)
+        ],
+        links=[link(row, state.id) for row in tx.many("ticket_links.of_ticket", **whole)],
+        children=Children(total=sum(children.values()), by_status=children),
+    )
+
+
+def collaborator(row: Row) -> Collaborator:
+    """Return a collaborator as clients see it."""
+    return Collaborator(**{name: row[name] for name in Collaborator.__struct_fields__})
+
+
+def link(row: Row, ticket_id: str) -> Link:
+    """Return a link as clients see it from one of its tickets."""
+    return Link(
+        id=row["id"],
+        type=row["type"],
+        source_ticket_id=row["source_ticket_id"],
+        target_ticket_id=row["target_ticket_id"],
+        direction="outgoing" if row["source_ticket_id"] == ticket_id else "incoming",
+        created_by=row["created_by"],
+        created_at_ms=row["created_at_ms"],
+    )
 
 
 def _ticket_fields(tx: Transaction, state: TicketState) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from tickets.lifecycle.domain.documents import (
 )
 from tickets.lifecycle.domain.events import Notes
 from tickets.lifecycle.domain.expectations import Expectations
-from tickets.lifecycle.domain.records import Ticket
+from tickets.lifecycle.domain.outputs import parse_schema
+from tickets.lifecycle.domain.records import Ticket, TicketDetails
 from tickets.lifecycle.domain.state import (
     PRIORITIES,
     TicketState,
@@ -26,6 +27,8 @@ from tickets.lifecycle.domain.state import (
 )
 from tickets.lifecycle.errors import IntegrationNotConfigured
 from tickets.lifecycle.operations import rows
+from tickets.lifecycle.operations.assigning import assign
+from tickets.lifecycle.operations.hierarchy import check_parent
 from tickets.lifecycle.operations.workflow import TicketWorkflow
 from tickets.lifecycle.operations.workspaces import check_pipeline
 from tickets.tracker.operations.pipelines import Definitions
@@ -45,25 +48,43 @@ class TicketOperations:
     def create(self, scope: Scope, document: NewTicket) -> Ticket:
         """Make a ticket, open from the start.
 
-        Raises WorkspaceNotFound, WorkspaceArchived, AgentNotFound, PipelineNotFound,
-        IntegrationNotConfigured.
+        Raises WorkspaceNotFound, WorkspaceArchived, AgentNotFound, TeamNotFound,
+        TicketNotFound (the parent), PipelineNotFound, InvalidSchema, InvalidDelegation,
+        ParentTooDeep, DelegationTooDeep, IntegrationNotConfigured.
         """
 
         def make(tx: Transaction, _workspace: Row, notes: Notes) -> TicketState:
             check_provider(document.provider)
             ticket = _new(scope, document, notes.now_ms)
+            ticket.output_schema_json = schema_json
             if document.dispatch is not None:
                 self._set_dispatch(tx, ticket, document.dispatch)
+            if document.parent_ticket_id is not None:
+                parent_id = document.parent_ticket_id
+                check_parent(tx, scope.workspace_id, parent_id, ticket_id=None)
+                ticket.parent_ticket_id = parent_id
+            if document.assigned_agent_id or document.assigned_team_id:
+                assign(
+                    tx,
+                    ticket,
+                    notes,
+                    agent_id=document.assigned_agent_id,
+                    team_id=document.assigned_team_id,
+                    delegator=document.delegated_by_agent_id,
+                )
             return ticket
+
+        schema_json = parse_schema(document.expected_output_schema)
 
         with self._db.write() as tx:
             return rows.ticket(tx, self._workflow.create(scope, make))
 
-    def get(self, scope: Scope, ticket_id: str) -> Ticket:
-        """Return a ticket. Raises WorkspaceNotFound, TicketNotFound."""
+    def get(self, scope: Scope, ticket_id: str) -> TicketDetails:
+        """Return a ticket with what belongs to it. Raises WorkspaceNotFound, TicketNotFound."""
         with self._db.read() as tx:
             rows.entered(tx, scope)
-            return rows.ticket(tx, rows.found_ticket(tx, scope.workspace_id, ticket_id))
+            ticket = rows.found_ticket(tx, scope.workspace_id, ticket_id)
+            return rows.ticket_details(tx, ticket)
 
     def change(
         self,
@@ -76,18 +97,24 @@ class TicketOperations:
         """Change what is given and leave the rest.
 
         Raises as ``create`` and ``TicketWorkflow.mutate`` do, and TicketTerminal,
-        ExecutionLocked.
+        ExecutionLocked, ParentCycle.
         """
 
         def change(tx: Transaction, ticket: TicketState, _notes: Notes) -> None:
             before = copy.copy(ticket)
             _apply(ticket, document)
+            if document.expected_output_schema is not UNSET:
+                ticket.output_schema_json = schema_json
+            if document.parent_ticket_id is not UNSET:
+                _set_parent(tx, ticket, document.parent_ticket_id)
             if document.dispatch is not UNSET:
                 self._set_dispatch(tx, ticket, document.dispatch)
             check_writable(before, ticket)
             if ticket.provider != before.provider:
                 check_provider(ticket.provider)
 
+        given = document.expected_output_schema
+        schema_json = parse_schema(None if given is UNSET else given)
         with self._db.write() as tx:
             state = self._workflow.mutate(scope, ticket_id, change, expectations=expectations)
             return rows.ticket(tx, state)
@@ -141,6 +168,14 @@ def _new(scope: Scope, document: NewTicket, now_ms: int) -> TicketState:
     ticket.describe(document.title.strip(), document.description)
     ticket.name_labels(merged_labels(document.labels))
     return ticket
+
+
+def _set_parent(tx: Transaction, ticket: TicketState, parent_id: str | None) -> None:
+    if parent_id == ticket.parent_ticket_id:
+        return
+    if parent_id is not None:
+        check_parent(tx, ticket.workspace_id, parent_id, ticket_id=ticket.id)
+    ticket.parent_ticket_id = parent_id
 
 
 def _apply(ticket: TicketState, document: TicketChanges) -> None:

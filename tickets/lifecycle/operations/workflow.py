@@ -10,13 +10,15 @@ import msgspec
 
 from tickets.clock import Clock
 from tickets.db.database import Database, Row, Transaction
-from tickets.errors import Conflict, TicketsError
+from tickets.errors import Conflict, NotFound, TicketsError, Unauthorized
 from tickets.lifecycle.domain.actors import Scope
 from tickets.lifecycle.domain.events import Event, Notes, events_of
 from tickets.lifecycle.domain.expectations import NOTHING, Expectations
 from tickets.lifecycle.domain.state import TicketState
 from tickets.lifecycle.domain.statuses import check_invariants
+from tickets.lifecycle.operations.channels import say_status
 from tickets.lifecycle.operations.rows import entered_to_write, found_ticket
+from tickets.tracker.operations.access import lease_of_run
 from tickets.web.answers import encode
 
 TICKET_EVENTS_TOPIC = "ticket-events"
@@ -78,10 +80,14 @@ class TicketWorkflow:
             tx.hold("tickets.lock", ticket_id=ticket_id, workspace_id=scope.workspace_id)
             now_ms = self._clock.now_ms()
             before = found_to_change(tx, scope, ticket_id)
+            notes = Notes(actor=scope.actor, now_ms=now_ms, caused_by=caused_by)
+            if scope.lease_hash is not None:
+                notes.actor = self._prove(tx, before, scope.lease_hash)
+                notes.is_holder = True
             expectations.check(before)
             after = copy.copy(before)
-            notes = Notes(actor=scope.actor, now_ms=now_ms, caused_by=caused_by)
             change(tx, after, notes)
+            say_status(tx, before, after, now_ms=now_ms)
             check_invariants(after)
             told = events_of(before, after, notes)
             if not told and after == before:
@@ -92,6 +98,24 @@ class TicketWorkflow:
             _store(tx, before, after)
             self._tell(tx, before, after, notes, told)
             return self._followed(tx, before, after, notes)
+
+    def _prove(self, tx: Transaction, ticket: TicketState, lease_hash: bytes) -> str:
+        """Return the agent whose lease on the ticket's task this is.
+
+        Raises Unauthorized, LeaseExpired.
+        """
+        row = None
+        if ticket.dispatch_state == "dispatched":
+            row = tx.one(
+                "ticket_dispatches.get", ticket_id=ticket.id, generation=ticket.generation
+            )
+        if row is None or row["run_id"] is None:
+            raise Unauthorized("This is not the lease token of the ticket's run")
+        try:
+            lease_of_run(tx, row["run_id"], holder=lease_hash, clock=self._clock)
+        except NotFound as error:
+            raise Unauthorized("The run of this lease token is over") from error
+        return f"agent:{row['agent_id']}"
 
     def _tell(
         self,

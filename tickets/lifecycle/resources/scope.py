@@ -6,7 +6,8 @@ from typing import Final
 
 from falcon import Request, Response
 
-from tickets.errors import PreconditionFailed
+from tickets.errors import LeaseExpired, PreconditionFailed, Unauthorized
+from tickets.ids import hash_token
 from tickets.lifecycle.domain.actors import USER, Scope, check_actor
 from tickets.lifecycle.domain.documents import Expecting, Scoped, WorkspaceQuery
 from tickets.lifecycle.domain.expectations import Expectations
@@ -25,10 +26,12 @@ from tickets.web.conditions import ETAG_HEADER, etag, read_condition
 
 WORKSPACE_HEADER: Final = "X-Workspace-Id"
 ACTOR_HEADER: Final = "X-Actor"
+LEASE_HEADER: Final = "X-Lease-Token"
 MATCH_HEADER: Final = "If-Match"
 
 READ_HEADERS: Final = (WORKSPACE_HEADER, ACTOR_HEADER)
-WRITE_HEADERS: Final = (*READ_HEADERS, MATCH_HEADER)
+WRITE_HEADERS: Final = (*READ_HEADERS, LEASE_HEADER)
+CHANGE_HEADERS: Final = (*WRITE_HEADERS, MATCH_HEADER)
 READ_ERRORS: Final = (
     WorkspaceRequired,
     WorkspaceMismatch,
@@ -36,7 +39,7 @@ READ_ERRORS: Final = (
     AgentNotFound,
     TicketNotFound,
 )
-WRITE_ERRORS: Final = (*READ_ERRORS, WorkspaceArchived)
+WRITE_ERRORS: Final = (*READ_ERRORS, WorkspaceArchived, Unauthorized, LeaseExpired)
 CHANGE_ERRORS: Final = (*WRITE_ERRORS, PreconditionFailed, VersionConflict, StatusMismatch)
 
 
@@ -55,8 +58,12 @@ def scope_of(req: Request, query: WorkspaceQuery, document: Scoped | None = None
         raise WorkspaceMismatch
     if not ids:
         raise WorkspaceRequired
-    actor = req.get_header(ACTOR_HEADER)
-    return Scope(workspace_id=ids.pop(), actor=USER if actor is None else check_actor(actor))
+    actor, token = req.get_header(ACTOR_HEADER), req.get_header(LEASE_HEADER)
+    return Scope(
+        workspace_id=ids.pop(),
+        actor=USER if actor is None else check_actor(actor),
+        lease_hash=None if token is None else hash_token(token) or b"",
+    )
 
 
 def expectations_of(req: Request, document: Expecting) -> Expectations:

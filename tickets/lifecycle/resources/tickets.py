@@ -12,32 +12,43 @@ from tickets.errors import (
     PipelineNotFound,
 )
 from tickets.lifecycle.domain.documents import (
-    EventQuery,
     NewTicket,
     TicketChanges,
+    TicketQuery,
     TicketTransitionRequest,
     WorkspaceQuery,
 )
-from tickets.lifecycle.domain.records import Ticket, TicketEvent
+from tickets.lifecycle.domain.records import Ticket, TicketDetails
 from tickets.lifecycle.errors import (
     BlockedByDependency,
+    DelegationTooDeep,
     ExecutionLocked,
     IntegrationNotConfigured,
+    InvalidDelegation,
+    InvalidLink,
+    InvalidSchema,
     InvalidStatusTransition,
+    LeaseRequired,
+    LinkCycle,
     NotAssigned,
     NotAssignee,
     NotReady,
+    OutputInvalid,
+    OutputRejected,
+    ParentCycle,
+    ParentTooDeep,
+    TeamNotFound,
     TicketTerminal,
 )
-from tickets.lifecycle.operations.events import EventOperations
+from tickets.lifecycle.operations.lists import TicketLists
 from tickets.lifecycle.operations.tickets import TicketOperations
 from tickets.lifecycle.operations.transitions import TransitionOperations
 from tickets.lifecycle.resources.scope import (
     CHANGE_ERRORS,
+    CHANGE_HEADERS,
     READ_ERRORS,
     READ_HEADERS,
     WRITE_ERRORS,
-    WRITE_HEADERS,
     expectations_of,
     scope_of,
     tagged,
@@ -45,13 +56,15 @@ from tickets.lifecycle.resources.scope import (
 from tickets.web.conditions import ETAG_HEADER
 from tickets.web.endpoint import endpoint
 from tickets.web.pages import Page
+from tickets.web.query import query_values
 
 
 class TicketCollection:
     """HTTP for all tickets of a workspace."""
 
-    def __init__(self, tickets: TicketOperations) -> None:
+    def __init__(self, tickets: TicketOperations, lists: TicketLists) -> None:
         self._tickets = tickets
+        self._lists = lists
 
     @endpoint(
         "Create a ticket",
@@ -61,7 +74,17 @@ class TicketCollection:
         status=201,
         headers=(ETAG_HEADER, "Location"),
         request_headers=READ_HEADERS,
-        errors=(Invalid, *WRITE_ERRORS, PipelineNotFound, IntegrationNotConfigured),
+        errors=(
+            Invalid,
+            *WRITE_ERRORS,
+            InvalidSchema,
+            InvalidDelegation,
+            TeamNotFound,
+            PipelineNotFound,
+            ParentTooDeep,
+            DelegationTooDeep,
+            IntegrationNotConfigured,
+        ),
     )
     def on_post(
         self, req: Request, resp: Response, document: NewTicket, query: WorkspaceQuery
@@ -70,6 +93,22 @@ class TicketCollection:
         ticket = self._tickets.create(scope_of(req, query, document), document)
         resp.set_header("Location", f"/tickets/{ticket.id}")
         return tagged(resp, ticket)
+
+    @endpoint(
+        "List the tickets of a workspace",
+        query=TicketQuery,
+        answer=Page[Ticket],
+        request_headers=READ_HEADERS,
+        errors=(*READ_ERRORS, InvalidLimit, InvalidCursor),
+    )
+    def on_get(self, req: Request, _resp: Response, query: TicketQuery) -> Page[Ticket]:
+        """``GET /tickets?status=&label=&…&sort=&order=&limit=&cursor=`` → 200 page of tickets.
+
+        ``status`` takes several with commas between; ``label`` may be there several times,
+        and all are wanted; ``q`` looks into title and description, in any case.
+        """
+        labels = query_values(req.query_string, "label")
+        return self._lists.page(scope_of(req, query), query, labels)
 
 
 class TicketItem:
@@ -81,16 +120,18 @@ class TicketItem:
     @endpoint(
         "Get a ticket",
         query=WorkspaceQuery,
-        answer=Ticket,
+        answer=TicketDetails,
         headers=(ETAG_HEADER,),
         request_headers=READ_HEADERS,
         errors=READ_ERRORS,
     )
     def on_get(
         self, req: Request, resp: Response, ticket_id: str, query: WorkspaceQuery
-    ) -> Ticket:
-        """``GET /tickets/{ticket_id}`` → 200 ticket."""
-        return tagged(resp, self._tickets.get(scope_of(req, query), ticket_id))
+    ) -> TicketDetails:
+        """``GET /tickets/{ticket_id}`` → 200 ticket with collaborators, links, children."""
+        ticket = self._tickets.get(scope_of(req, query), ticket_id)
+        tagged(resp, ticket)
+        return ticket
 
     @endpoint(
         "Change a ticket; what is absent stays",
@@ -98,13 +139,16 @@ class TicketItem:
         query=WorkspaceQuery,
         answer=Ticket,
         headers=(ETAG_HEADER,),
-        request_headers=WRITE_HEADERS,
+        request_headers=CHANGE_HEADERS,
         errors=(
             Invalid,
             *CHANGE_ERRORS,
+            InvalidSchema,
             PipelineNotFound,
             ExecutionLocked,
             TicketTerminal,
+            ParentCycle,
+            ParentTooDeep,
             IntegrationNotConfigured,
         ),
     )
@@ -142,7 +186,7 @@ class TicketTransition:
         query=WorkspaceQuery,
         answer=Ticket,
         headers=(ETAG_HEADER,),
-        request_headers=WRITE_HEADERS,
+        request_headers=CHANGE_HEADERS,
         errors=(
             Invalid,
             *CHANGE_ERRORS,
@@ -150,7 +194,12 @@ class TicketTransition:
             NotAssigned,
             NotReady,
             BlockedByDependency,
+            InvalidLink,
+            LinkCycle,
             NotAssignee,
+            LeaseRequired,
+            OutputRejected,
+            OutputInvalid,
             PayloadTooLarge,
         ),
     )
@@ -165,8 +214,9 @@ class TicketTransition:
         """``POST /tickets/{ticket_id}/transition`` → 200 ticket.
 
         Fields by target: ``in_progress``: ``external``; ``blocked``: ``reason`` (required),
-        ``blocked_kind``; ``done``: ``output_json``; ``failed``: ``error_message`` (required);
-        ``cancelled``: ``reason``. Others are refused.
+        ``blocked_kind``, ``blocked_by_ticket_id``; ``done``: ``output_json``; ``failed``:
+        ``error_message`` (required); ``cancelled``: ``reason``, ``cascade``. Others are
+        refused.
         """
         ticket = self._transitions.transition(
             scope_of(req, query, document),
@@ -175,23 +225,3 @@ class TicketTransition:
             expectations=expectations_of(req, document),
         )
         return tagged(resp, ticket)
-
-
-class TicketEvents:
-    """HTTP for the history of a ticket."""
-
-    def __init__(self, events: EventOperations) -> None:
-        self._events = events
-
-    @endpoint(
-        "List a ticket's events",
-        query=EventQuery,
-        answer=Page[TicketEvent],
-        request_headers=READ_HEADERS,
-        errors=(*READ_ERRORS, InvalidLimit, InvalidCursor),
-    )
-    def on_get(
-        self, req: Request, _resp: Response, ticket_id: str, query: EventQuery
-    ) -> Page[TicketEvent]:
-        """``GET /tickets/{ticket_id}/events?type=&limit=&cursor=`` → 200 page, by id."""
-        return self._events.list_of_ticket(scope_of(req, query), ticket_id, query)

@@ -1,0 +1,77 @@
+"""Tickets are written in one place, and the acceptance list of the contract is met by tests."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import traceback
+from pathlib import Path
+
+import pytest
+
+import tickets
+from tests.tickets import TicketPlace
+from tests.worlds import World
+from tickets.db.registry import Registry, sql_root
+from tickets.lifecycle.operations import workflow
+
+TESTS = Path(__file__).parents[1]
+PACKAGE = Path(tickets.__file__).parent
+# What clients are promised, by number; those that want agents or Linear come with these.
+ACCEPTED = {f"T-{number:02}" for number in range(1, 47)}
+OF_DISPATCH = {f"T-{number:02}" for number in (*range(3, 21), 29, 31, 46)}
+OF_LINEAR = {f"T-{number:02}" for number in range(34, 44)}
+
+_WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\s+tickets\b")
+
+
+def test_two_statements_write_tickets() -> None:
+    found = {
+        statement.name
+        for dialect in ("sqlite", "postgres")
+        for statement in Registry.load(sql_root(), dialect)
+        if _WRITES.search(statement.sql)
+    }
+
+    assert found == {"tickets.create", "tickets.update"}
+
+
+def test_one_module_calls_them() -> None:
+    callers = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r'"tickets\.(create|update)"', path.read_text(encoding="utf-8"))
+    }
+
+    assert callers == {"lifecycle/operations/workflow.py"}
+
+
+@pytest.mark.sqlite
+def test_every_write_to_a_ticket_comes_through_the_workflow(world: World) -> None:
+    place = TicketPlace(world.lifecycle)
+    stacks: list[set[str]] = []
+
+    def watch(action: int, table: str | None, *_: object) -> int:
+        is_write = action in (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE)
+        if is_write and table == "tickets":
+            stacks.append({frame.filename for frame in traceback.extract_stack()})
+        return sqlite3.SQLITE_OK
+
+    with world.db.write() as tx, tx.raw() as connection:
+        connection.set_authorizer(watch)
+    # The authorizer is asked when a statement is prepared, and that is once for each.
+    place.ids()
+
+    assert stacks
+    assert all(workflow.__file__ in stack for stack in stacks)
+
+
+def test_each_line_of_the_acceptance_list_that_can_hold_has_a_test() -> None:
+    named = {
+        line
+        for path in TESTS.rglob("test_*.py")
+        if path != Path(__file__)
+        for line in re.findall(r"^# (T-\d\d)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+    assert ACCEPTED - OF_DISPATCH - OF_LINEAR <= named <= ACCEPTED

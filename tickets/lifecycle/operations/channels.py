@@ -1,0 +1,96 @@
+"""The conversation about a ticket: made when it is wanted, and what the service says in it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tickets.db.database import Row, Transaction
+from tickets.ids import new_id
+from tickets.lifecycle.domain.actors import SYSTEM, USER
+from tickets.lifecycle.domain.state import TicketState
+
+# Whoever has a part in more of them than this joins with a comment of their own.
+MAX_PARTICIPANTS: Final = 1_000
+
+
+def ensure_channel(tx: Transaction, ticket: TicketState, *, now_ms: int) -> str:
+    """Return the channel of a ticket, made within a change of it where there is none.
+
+    The assignee, ``user`` and all collaborators are in it afterwards.
+    """
+    if ticket.channel_id is None:
+        ticket.channel_id = new_id()
+        tx.run(
+            "ticket_channels.create",
+            id=ticket.channel_id,
+            workspace_id=ticket.workspace_id,
+            ticket_id=ticket.id,
+            now_ms=now_ms,
+        )
+    members: list[tuple[str, str]] = [(USER, "member")]
+    if ticket.assigned_agent_id is not None:
+        members.insert(0, (ticket.assigned_agent_id, "owner"))
+    found = tx.many(
+        "ticket_collaborators.of_ticket",
+        ticket_id=ticket.id,
+        after_seq=0,
+        limit=MAX_PARTICIPANTS,
+    )
+    members += [(row["collaborator_id"], row["role"]) for row in found]
+    for participant_id, role in members:
+        tx.run(
+            "ticket_channels.join_in",
+            channel_id=ticket.channel_id,
+            participant_id=participant_id,
+            role=role,
+            now_ms=now_ms,
+        )
+    return ticket.channel_id
+
+
+def add_comment(
+    tx: Transaction,
+    ticket: TicketState,
+    body: str,
+    *,
+    author: str,
+    kind: str,
+    now_ms: int,
+    parent_comment_id: str | None = None,
+) -> Row:
+    """Store a comment on a ticket that has a channel."""
+    assert ticket.channel_id is not None, "ensured before"
+    row = tx.one(
+        "ticket_comments.add",
+        id=new_id(),
+        ticket_id=ticket.id,
+        channel_id=ticket.channel_id,
+        author=author,
+        kind=kind,
+        body=body,
+        parent_comment_id=parent_comment_id,
+        now_ms=now_ms,
+    )
+    assert row is not None, "an INSERT that returns what it made"
+    return row
+
+
+def say(tx: Transaction, ticket: TicketState, body: str, *, now_ms: int) -> None:
+    """Let the service itself say something about a ticket, within a change of it."""
+    ensure_channel(tx, ticket, now_ms=now_ms)
+    add_comment(tx, ticket, body, author=SYSTEM, kind="system", now_ms=now_ms)
+
+
+def say_status(
+    tx: Transaction, before: TicketState, ticket: TicketState, *, now_ms: int
+) -> None:
+    """Say what became of a ticket that was blocked, failed or completed."""
+    if before.status == ticket.status:
+        return
+    said = {
+        "blocked": f"Blocked: {ticket.status_reason}",
+        "failed": f"Failed: {ticket.error_message}",
+        "done": "Completed",
+    }.get(ticket.status)
+    if said is not None:
+        say(tx, ticket, said, now_ms=now_ms)
