@@ -66,7 +66,9 @@ class TicketPlace:
         """Make a ticket that somebody works on, with all that can belong to one."""
         ticket = self.start(self.ticket(labels=["l"]))
         other, assigned = self.ticket(), self.ticket(assigned_agent_id=self.agent_id)
-        self.do.teams.put(self.workspace_id, "free", TeamDocument(name="f", agent_ids=[]))
+        self.do.teams.put(
+            self.workspace_id, "free", TeamDocument(name="f", agent_ids=[self.agent_id])
+        )
         free_id = f"{self.workspace_id}-free"
         self.do.agents.put(self.workspace_id, free_id, AgentDocument(role="none"))
         added = NewCollaborator(collaborator_id=self.other_agent_id)
