@@ -220,3 +220,27 @@ def test_an_archived_workspace_is_read_only_but_for_its_status(
     client.get(f"/tickets/{ticket.id}", headers=W, status=200)
     client.patch_json("/workspaces/w", {"status": "active"}, status=200)
     client.patch_json(f"/tickets/{ticket.id}", {"title": "x"}, headers=W, status=200)
+
+
+def test_a_lease_token_proves_nothing_where_no_agent_is_at_work(
+    client: Client, place: TicketPlace
+) -> None:
+    path = f"/tickets/{place.start(place.ticket()).id}/transition"
+
+    for token in ("0" * 64, "no token"):
+        answer = client.post_json(
+            path, {"to": "done"}, headers={**W, "X-Lease-Token": token}, status=401
+        )
+        assert answer.json == refused("unauthorized")
+
+
+def test_an_agent_outside_may_say_how_it_ended(client: Client, place: TicketPlace) -> None:
+    ticket = place.start(place.ticket())
+    agent = {**W, "X-Actor": "agent:w-a"}
+
+    done = client.post_json(
+        f"/tickets/{ticket.id}/transition", {"to": "done"}, headers=agent, status=200
+    )
+
+    assert done.json["status"] == "done"
+    assert events(client, ticket.id)[-1]["data"]["trigger"] == "agent"
