@@ -65,20 +65,21 @@ class Application:
         self._waiting = Waiting(
             db.wakeups, places=settings.wait_slots, count_refused=metrics.count_refused_poll
         )
+        feed = LedgerFeed(
+            is_on=settings.ledger_feed == "on",
+            heartbeat_min_interval_ms=settings.ledger_heartbeat_min_interval_ms,
+        )
         extra: dict[str, Any] = {} if random_unit is None else {"random_unit": random_unit}
         self.operations = build_operations(
             db,
             clock,
             gates=settings.gates,
             pending_migrations=lambda: pending(db, sql_root()),
-            ledger=LedgerFeed(
-                is_on=settings.ledger_feed == "on",
-                heartbeat_min_interval_ms=settings.ledger_heartbeat_min_interval_ms,
-            ),
+            ledger=feed,
             **extra,
         )
         self.ledger = build_ledger(db, clock)
-        self.lifecycle = build_lifecycle(db, clock)
+        self.lifecycle = build_lifecycle(db, clock, feed)
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
         self.routes = _with_discovery(

@@ -21,8 +21,17 @@ from tickets.lifecycle.domain.documents import (
 )
 from tickets.lifecycle.domain.expectations import NOTHING
 from tickets.lifecycle.domain.records import Ticket
+from tickets.lifecycle.domain.state import TERMINAL
 
 STEPS = 120
+STATES = {
+    "open": ("RECEIVED", "QUEUED"),
+    "in_progress": ("RUNNING",),
+    "blocked": ("BLOCKED",),
+    "done": ("COMPLETED",),
+    "failed": ("FAILED",),
+    "cancelled": ("CANCELLED",),
+}
 ORDER = (
     "TicketCreated",
     "TicketDetailsUpdated",
@@ -69,7 +78,9 @@ def step(place: TicketPlace, chance: random.Random, tickets: list[Ticket]) -> No
 
 # T-44
 @pytest.mark.parametrize("seed", range(6))
-def test_events_replayed_lead_to_the_tickets_as_they_are(seed: int, world: World) -> None:
+def test_events_and_ledger_lead_to_the_tickets_as_they_are(
+    seed: int, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     place, chance = TicketPlace(world.lifecycle), random.Random(seed)
     tickets = [place.ticket() for _ in range(4)]
     for _ in range(STEPS):
@@ -99,4 +110,11 @@ def test_events_replayed_lead_to_the_tickets_as_they_are(seed: int, world: World
         assert now.is_blocked == bool(now.blocked_by)
         if now.status == "blocked" and now.blocked_kind == "dependency":
             assert now.blocked_by
+        [(state, scope, is_terminal)] = world.query(
+            "SELECT state, scope, is_terminal FROM task_state_snapshot WHERE req = ?",
+            f"ticket:{ticket.id}",
+        )
+        assert state in STATES[now.status]
+        assert (scope, bool(is_terminal)) == (place.workspace_id, now.status in TERMINAL)
     assert len(seen) >= 7
+    assert "the ledger refused" not in caplog.text

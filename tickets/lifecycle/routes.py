@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tickets.clock import Clock
 from tickets.db.database import Database
+from tickets.ledger.operations.feed import LedgerFeed
 from tickets.lifecycle.operations.agents import AgentOperations
 from tickets.lifecycle.operations.assignments import AssignmentOperations
 from tickets.lifecycle.operations.collaborators import CollaboratorOperations
@@ -16,6 +17,7 @@ from tickets.lifecycle.operations.following import Following
 from tickets.lifecycle.operations.links import LinkOperations
 from tickets.lifecycle.operations.lists import TicketLists
 from tickets.lifecycle.operations.teams import TeamOperations
+from tickets.lifecycle.operations.telling import LedgerFollower
 from tickets.lifecycle.operations.tickets import TicketOperations
 from tickets.lifecycle.operations.transitions import TransitionOperations
 from tickets.lifecycle.operations.workflow import TicketWorkflow
@@ -48,11 +50,15 @@ class LifecycleOperations:
     events: EventOperations
 
 
-def build_lifecycle(db: Database, clock: Clock) -> LifecycleOperations:
-    """Build all operations on one database and one clock."""
+def build_lifecycle(
+    db: Database, clock: Clock, ledger: LedgerFeed | None = None
+) -> LifecycleOperations:
+    """Build all operations on one database and one clock; ``ledger`` is told of tickets."""
     definitions = Definitions()
     workflow = TicketWorkflow(db, clock)
     dispatcher = NoDispatcher(workflow)
+    # Before whatever follows, so that the ledger hears of all in the order of the changes.
+    workflow.add_follower(LedgerFollower(ledger if ledger is not None else LedgerFeed()))
     workflow.add_follower(Following(workflow, dispatcher))
     tickets = TicketOperations(db, workflow, definitions)
     assignments = AssignmentOperations(db, workflow, dispatcher, tickets)

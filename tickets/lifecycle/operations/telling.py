@@ -1,0 +1,54 @@
+"""The ledger's part in a change of a ticket, in the transaction of the change."""
+
+from __future__ import annotations
+
+from tickets.db.database import Transaction
+from tickets.ledger.operations.feed import Fact, LedgerFeed
+from tickets.lifecycle.domain.events import Notes
+from tickets.lifecycle.domain.ledger import entries_of
+from tickets.lifecycle.domain.state import TicketState
+
+
+class LedgerFollower:
+    """Tells the ledger of every state that a ticket comes into."""
+
+    def __init__(self, feed: LedgerFeed) -> None:
+        self._feed = feed
+
+    def follow(
+        self, tx: Transaction, before: TicketState | None, after: TicketState, notes: Notes
+    ) -> None:
+        """Look at a change that was made."""
+        entries = entries_of(
+            before,
+            after,
+            notes,
+            is_first_assignment=self._is_first_assignment(tx, before, after),
+        )
+        for entry in entries:
+            self._feed.record(
+                tx,
+                Fact(
+                    req=entry.req,
+                    state=entry.state,
+                    now_ms=notes.now_ms,
+                    source=entry.source,
+                    actor=entry.actor,
+                    stage=entry.stage,
+                    message=entry.message,
+                    event_id=entry.event_id,
+                    scope=entry.scope,
+                ),
+            )
+
+    def _is_first_assignment(
+        self, tx: Transaction, before: TicketState | None, after: TicketState
+    ) -> bool:
+        if not after.is_assigned or after.status != "open":
+            return False
+        if before is None:
+            return True
+        if before.is_assigned:
+            return False
+        known = self._feed.snapshot(tx, f"ticket:{after.id}")
+        return known is None or known.state == "RECEIVED"
