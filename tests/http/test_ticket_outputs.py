@@ -29,6 +29,7 @@ def place(app: Application) -> TicketPlace:
         {"$ref": "https://example.org/schema.json"},
         {"$ref": "other.json#/a"},
         {"$ref": "#/$defs/missing"},
+        {"$ref": "https://a.org/b", "$defs": {"b": {"$id": "https://a.org/b"}}},
         {"properties": {"a": {"$dynamicRef": "http://example.org"}}},
         {"$schema": "http://json-schema.org/draft-07/schema#"},
         {"pattern": "("},

@@ -6,13 +6,18 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.conftest import Client
 from tests.factories import Json
+from tests.process.serving import eventually
 from tests.tickets import TicketPlace
+from tests.worlds import World, blocked_connections
 from tickets.app import Application
 
 W = {"X-Workspace-Id": "w"}
 CLIENTS = 8
+PATIENCE_S = 30
 
 
 def together(count: int, act: Any) -> list[Any]:
@@ -98,20 +103,20 @@ def test_a_ticket_ends_once(app: Application, client: Client) -> None:
     assert [each["type"] for each in events].count("TicketStatusChanged") == 2
 
 
-def test_the_last_two_blockers_that_end_at_once_let_the_ticket_go_on(
-    app: Application, client: Client
-) -> None:
-    place = TicketPlace(app.lifecycle, workspace_id="w")
-    for _ in range(5):
-        blockers = [place.start(place.ticket()) for _ in range(2)]
-        ticket = place.start(place.ticket())
-        place.link(blockers[0], "blocks", ticket)
-        place.move(ticket, "blocked", reason="r", blocked_by_ticket_id=blockers[1].id)
+# The first has ended its blocker and not committed when the second ends the other one.
+@pytest.mark.postgres
+def test_the_last_two_blockers_that_end_at_once_let_the_ticket_go_on(world: World) -> None:
+    place = TicketPlace(world.lifecycle)
+    blockers = [place.start(place.ticket()) for _ in range(2)]
+    ticket = place.start(place.ticket())
+    place.link(blockers[0], "blocks", ticket)
+    place.move(ticket, "blocked", reason="r", blocked_by_ticket_id=blockers[1].id)
 
-        def end(number: int, blockers: list[Any] = blockers) -> Any:
-            path = f"/tickets/{blockers[number].id}/transition"
-            return Client(app).post_json(path, {"to": "done"}, headers=W, status=200)
+    with ThreadPoolExecutor(1) as pool:
+        with world.db.write():
+            place.move(blockers[0], "done")
+            second = pool.submit(place.move, blockers[1], "done")
+            eventually(lambda: second.done() or blocked_connections(world.db) > 0)
+        assert second.result(PATIENCE_S).status == "done"
 
-        together(2, end)
-
-        assert place.now(ticket).status == "in_progress"
+    assert place.now(ticket).status == "in_progress"
