@@ -192,6 +192,7 @@ TICKETS = [
         },
         "other",
     ),
+    on_ticket("POST", "transition", {"to": "blocked", "reason": "Which feed?"}, "other"),
     on_ticket("POST", "unassign", name="other"),
     on_ticket("POST", "labels", {"labels": ["ui"]}),
     Step(

@@ -23,16 +23,26 @@ from tickets.lifecycle.routes import LifecycleOperations
 
 
 class TicketPlace:
-    """A workspace with two agents, and short words for what is done in it."""
+    """A workspace with two agents, and short words for what is done in it.
 
-    def __init__(self, do: LifecycleOperations, *, workspace_id: str | None = None) -> None:
+    The agents are off, so that tickets assigned to them wait; with ``at_work`` they start.
+    """
+
+    def __init__(
+        self,
+        do: LifecycleOperations,
+        *,
+        workspace_id: str | None = None,
+        at_work: bool = False,
+    ) -> None:
         self.do = do
         name = workspace_id or new_id()
         self.workspace_id = do.workspaces.create(NewWorkspace(id=name, name="w")).id
         self.scope = Scope(workspace_id=self.workspace_id)
         self.agent_id, self.other_agent_id = f"{name}-a", f"{name}-b"
         for agent_id in (self.agent_id, self.other_agent_id):
-            do.agents.put(self.workspace_id, agent_id, AgentDocument(role="coder"))
+            document = AgentDocument(role="coder", enabled=at_work)
+            do.agents.put(self.workspace_id, agent_id, document)
 
     def as_agent(self, agent_id: str) -> Scope:
         """Return the scope in which an agent acts."""

@@ -159,7 +159,6 @@ class World:
         self.db = db
         self.clock = clock
         self.managers = Managers()
-        self.lifecycle: LifecycleOperations = build_lifecycle(db, clock)
         self.do: Operations = build_operations(
             db,
             clock,
@@ -168,6 +167,7 @@ class World:
             pending_migrations=list,
             random_unit=lambda: random_unit,
         )
+        self.lifecycle: LifecycleOperations = build_lifecycle(db, clock, self.do, self.managers)
 
     def pipeline(self, definition: Json | None = None) -> str:
         """Create a pipeline, SIMPLE where none is given."""

@@ -25,6 +25,7 @@ from tickets.lifecycle.routes import build_lifecycle, lifecycle_routes
 from tickets.tracker.operations.copies import copy_all
 from tickets.tracker.operations.imports import ImportOperations, check_import
 from tickets.tracker.operations.kv import KvOperations
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.retention import RetentionOperations
 from tickets.tracker.readings import COUNTED, tracker_readings
 from tickets.tracker.routes import build_operations, tracker_routes
@@ -70,18 +71,30 @@ class Application:
             heartbeat_min_interval_ms=settings.ledger_heartbeat_min_interval_ms,
         )
         extra: dict[str, Any] = {} if random_unit is None else {"random_unit": random_unit}
+        managers = Managers()
         self.operations = build_operations(
             db,
             clock,
+            managers=managers,
             gates=settings.gates,
             pending_migrations=lambda: pending(db, sql_root()),
             ledger=feed,
             **extra,
         )
         self.ledger = build_ledger(db, clock)
-        self.lifecycle = build_lifecycle(db, clock, feed)
+        self.lifecycle = build_lifecycle(
+            db,
+            clock,
+            self.operations,
+            managers,
+            feed,
+            dispatch_inline=settings.dispatch_inline == "on",
+        )
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
+        self.housekeeping.every(
+            settings.dispatch_sweep_interval_ms / 1000, self.lifecycle.sweep.sweep_tickets
+        )
         self.routes = _with_discovery(
             [
                 *tracker_routes(self.operations, self._waiting, metrics),

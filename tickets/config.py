@@ -78,6 +78,8 @@ class Settings:
     ledger_heartbeat_min_interval_ms: int = 30_000
     ledger_watchdog_interval_ms: int = 30_000
     http_parser: str = "auto"
+    dispatch_inline: str = "on"
+    dispatch_sweep_interval_ms: int = 5_000
 
     @property
     def in_memory(self) -> bool:

@@ -281,6 +281,19 @@ OPTIONS = (
         help="HTTP parser: in C where it is installed, C or nothing, Python (auto)",
     ),
     Option(
+        name="dispatch_inline",
+        parse=_one_of("on", "off"),
+        metavar="on|off",
+        help="off: tickets that were assigned start with the next sweep (on)",
+    ),
+    Option(
+        name="dispatch_sweep_interval_ms",
+        parse=_integer(100, MAX_MS),
+        kind=int,
+        metavar="N",
+        help="how often tickets that wait are looked at again (5000)",
+    ),
+    Option(
         name="insecure",
         parse=_boolean,
         kind=bool,

@@ -41,6 +41,11 @@ class Housekeeping:
         self._stopping = threading.Event()
         self._troubles: dict[str, str] = {}
         self._thread: threading.Thread | None = None
+        self._others: list[tuple[float, Callable[[], None]]] = []
+
+    def every(self, period_s: float, work: Callable[[], None]) -> None:
+        """Do ``work`` once in each period, from the start on, whatever came of it before."""
+        self._others.append((period_s, work))
 
     def start(self) -> None:
         """Start the thread."""
@@ -52,19 +57,18 @@ class Housekeeping:
         self._stopping.set()
 
     def _run(self) -> None:
-        periods_to_retention = 0
-        began_s = time.monotonic()
+        now_and_then = [(RETENTION_PERIOD_S, self.apply_retention), *self._others]
+        interval_ms = self._settings.ledger_watchdog_interval_ms
+        if interval_ms:
+            now_and_then.append((interval_ms / 1000, self.watch))
+        due_s = [0.0] * len(now_and_then)
         while not self._stopping.wait(READINESS_PERIOD_S):
             self.guarded(self.advance_readiness)
             self.guarded(self.tend)
-            if periods_to_retention <= 0:
-                self.guarded(self.apply_retention)
-                periods_to_retention = int(RETENTION_PERIOD_S / READINESS_PERIOD_S)
-            periods_to_retention -= 1
-            interval_ms = self._settings.ledger_watchdog_interval_ms
-            if interval_ms and (time.monotonic() - began_s) * 1000 >= interval_ms:
-                self.guarded(self.watch)
-                began_s = time.monotonic()
+            for index, (period_s, work) in enumerate(now_and_then):
+                if due_s[index] <= time.monotonic():
+                    due_s[index] = time.monotonic() + period_s
+                    self.guarded(work)
 
     def guarded(self, work: Callable[[], None]) -> None:
         """Do ``work``; whatever goes wrong is logged, and the thread lives on."""

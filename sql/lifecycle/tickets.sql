@@ -122,3 +122,40 @@ WITH RECURSIVE below (id, status, depth) AS (
 SELECT id, status, depth
   FROM below
  ORDER BY depth DESC, id;
+
+-- name: waiting :many
+-- uses: idx_tickets_waiting
+-- What waits, workspace by workspace, in each the most important first. Begins with ('', 5, -1, '').
+SELECT id, workspace_id, priority, created_at_ms
+  FROM tickets
+ WHERE dispatch_state = 'waiting'
+   AND workspace_id >= :after_workspace_id
+   AND (workspace_id > :after_workspace_id
+        OR priority < :after_priority
+        OR (priority = :after_priority
+            AND (created_at_ms, id) > (:after_created_at_ms, :after_id)))
+ ORDER BY workspace_id, priority DESC, created_at_ms, id
+ LIMIT :limit;
+
+-- name: waiting_in :many
+-- uses: idx_tickets_waiting
+-- The same for one workspace; with an agent, without those that wait for other agents.
+SELECT id
+  FROM tickets
+ WHERE dispatch_state = 'waiting'
+   AND workspace_id = :workspace_id
+   AND (CAST(:agent_id AS TEXT) IS NULL
+        OR assigned_agent_id = :agent_id
+        OR assigned_agent_id IS NULL
+        OR wait_reason <> 'agent_busy')
+ ORDER BY priority DESC, created_at_ms, id
+ LIMIT :limit;
+
+-- name: dependent :many
+-- uses: idx_tickets_dependent
+SELECT seq, id, workspace_id
+  FROM tickets
+ WHERE blocked_kind = 'dependency'
+   AND seq > :after_seq
+ ORDER BY seq
+ LIMIT :limit;

@@ -52,3 +52,56 @@ SELECT 1
  WHERE assigned_agent_id = :agent_id
    AND status IN ('open', 'in_progress', 'blocked')
  LIMIT 1;
+
+-- name: able :one
+-- uses: sqlite_autoindex_workspace_agents_1, idx_ticket_dispatches_agent
+-- An agent with the number of tickets that it has in hand besides this one.
+SELECT a.agent_id, a.role, a.enabled, a.max_active_tickets, 2 AS distance,
+       (SELECT COUNT(*)
+          FROM ticket_dispatches AS d
+         WHERE d.agent_id = a.agent_id
+           AND d.ended_at_ms IS NULL
+           AND d.state IN ('queued', 'claimed')
+           AND d.ticket_id <> :ticket_id) AS live_count
+  FROM workspace_agents AS a
+ WHERE a.agent_id = :agent_id
+   AND a.workspace_id = :workspace_id;
+
+-- name: able_in_role :many
+-- uses: idx_workspace_agents_role, idx_ticket_dispatches_agent
+-- The same for all agents of a role; the nearer one is to the ticket, the smaller its distance.
+SELECT a.agent_id, a.role, a.enabled, a.max_active_tickets,
+       CASE WHEN EXISTS (SELECT 1
+                           FROM ticket_collaborators AS c
+                          WHERE c.ticket_id = :ticket_id
+                            AND c.collaborator_id = a.agent_id) THEN 0
+            WHEN EXISTS (SELECT 1
+                           FROM workspace_team_members AS m
+                          WHERE m.workspace_id = a.workspace_id
+                            AND m.team_id = :team_id
+                            AND m.agent_id = a.agent_id) THEN 1
+            ELSE 2 END AS distance,
+       (SELECT COUNT(*)
+          FROM ticket_dispatches AS d
+         WHERE d.agent_id = a.agent_id
+           AND d.ended_at_ms IS NULL
+           AND d.state IN ('queued', 'claimed')
+           AND d.ticket_id <> :ticket_id) AS live_count
+  FROM workspace_agents AS a
+ WHERE a.workspace_id = :workspace_id
+   AND a.role = :role;
+
+-- name: able_in_team :many
+-- uses: sqlite_autoindex_workspace_team_members_1, idx_ticket_dispatches_agent
+-- The same for all members of a team.
+SELECT a.agent_id, a.role, a.enabled, a.max_active_tickets, 1 AS distance,
+       (SELECT COUNT(*)
+          FROM ticket_dispatches AS d
+         WHERE d.agent_id = a.agent_id
+           AND d.ended_at_ms IS NULL
+           AND d.state IN ('queued', 'claimed')
+           AND d.ticket_id <> :ticket_id) AS live_count
+  FROM workspace_team_members AS m
+  JOIN workspace_agents AS a ON a.agent_id = m.agent_id
+ WHERE m.workspace_id = :workspace_id
+   AND m.team_id = :team_id;

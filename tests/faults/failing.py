@@ -216,3 +216,23 @@ def writer_of(db: Database) -> Any:
         return db._pool._idle[-1].connection
     assert isinstance(db, SqliteDatabase)
     return db._process.gate.connection
+
+
+def outcome(
+    db: Database, plan: Plan, work: Callable[[], object], number: int, failure: Failure
+) -> str | None:
+    """Work with one failing statement; return it, None where there are not so many."""
+    writer = writer_of(db)
+    plan.at(number, failure)
+    try:
+        work()
+    except failure.told:
+        failed = plan.stop()
+        assert failed is not None
+    else:
+        failed = plan.stop()
+        assert failed is None, f"nobody was told that this failed: {failed}"
+    # A connection is given up where nobody knows what became of its transaction.
+    if failed != "COMMIT" and not failure.rolls_back and not failure.lasts:
+        assert writer_of(db) is writer
+    return failed

@@ -14,12 +14,20 @@ import pytest
 from tests import databases
 from tests.conftest import FrozenClock
 from tests.factories import EPOCH_MS
-from tests.faults.failing import FAILURES, LOST, OURS, Failure, Plan, failing, writer_of
+from tests.faults.failing import (
+    FAILURES,
+    LOST,
+    OURS,
+    Failure,
+    Plan,
+    failing,
+    outcome,
+    writer_of,
+)
 from tests.faults.managed_writes import PREPARED
 from tests.faults.states import digest
-from tests.faults.writes import Place, Work
+from tests.faults.writes import Place
 from tests.worlds import World
-from tickets.db.database import Database
 from tickets.db.migrations import migrate
 from tickets.db.registry import sql_root
 from tickets.tracker import operations
@@ -79,24 +87,6 @@ def test_an_operation_of_which_a_statement_fails_leaves_nothing_and_can_be_repea
     if name not in INCOMPLETE:
         at.world.check()
     assert db.integrity_check() == []
-
-
-def outcome(db: Database, plan: Plan, work: Work, number: int, failure: Failure) -> str | None:
-    """Work with one failing statement; return it, None where there are not so many."""
-    writer = writer_of(db)
-    plan.at(number, failure)
-    try:
-        work()
-    except failure.told:
-        failed = plan.stop()
-        assert failed is not None
-    else:
-        failed = plan.stop()
-        assert failed is None, f"nobody was told that this failed: {failed}"
-    # A connection is given up where nobody knows what became of its transaction.
-    if failed != "COMMIT" and not failure.rolls_back and not failure.lasts:
-        assert writer_of(db) is writer
-    return failed
 
 
 @KINDS

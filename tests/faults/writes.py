@@ -13,10 +13,13 @@ from tests.worlds import World
 from tickets.config import Settings
 from tickets.housekeeping import Housekeeping
 from tickets.ids import hash_token
+from tickets.lifecycle.operations.dispatch import MANAGER
 from tickets.tracker.domain.documents import (
     BulkTask,
     NewArtifact,
     NewEvent,
+    NewPipeline,
+    NewTask,
     RetryPolicyDocument,
     RunState,
     TaskChanges,
@@ -46,6 +49,11 @@ class Place:
         self.world.task(self.pipeline_id, dependencies=[task_id])
         return self.world.claim()
 
+    def managed(self) -> str:
+        """Return a task that belongs to another part of the service."""
+        task = NewTask(pipeline_id=self.pipeline_id, title="t", description="")
+        return self.world.do.tasks.create(task, manager=MANAGER)
+
     def cancelled(self) -> str:
         """Return a task that was given up after it had begun."""
         claim = self.claimed()
@@ -70,6 +78,12 @@ def doing(name: str) -> Callable[[Callable[[Place], Work]], Callable[[Place], Wo
 @doing("pipelines.create")
 def pipelines_create(at: Place) -> Work:
     return at.world.pipeline
+
+
+@doing("pipelines.find_or_create")
+def pipelines_find_or_create(at: Place) -> Work:
+    document = NewPipeline(name="new", definition=REVIEW)
+    return lambda: at.world.do.pipelines.find_or_create(document)
 
 
 @doing("tasks.create")
@@ -197,6 +211,38 @@ def artifacts_create(at: Place) -> Work:
     run_id = at.claimed().run.id
     artifact = NewArtifact(kind="k", uri="u", run_id=run_id)
     return lambda: at.world.do.artifacts.create(artifact, reader=None)
+
+
+@doing("managed.hold")
+def managed_hold(at: Place) -> Work:
+    task_id = at.managed()
+    return lambda: at.world.do.managed.hold(task_id)
+
+
+@doing("managed.unhold")
+def managed_unhold(at: Place) -> Work:
+    task_id = at.managed()
+    at.world.do.managed.hold(task_id)
+    return lambda: at.world.do.managed.unhold(task_id)
+
+
+@doing("managed.pin")
+def managed_pin(at: Place) -> Work:
+    task_id = at.managed()
+    return lambda: at.world.do.managed.pin(task_id, "a9", assigned_by="keeper")
+
+
+@doing("managed.set_priority")
+def managed_set_priority(at: Place) -> Work:
+    task_id = at.managed()
+    return lambda: at.world.do.managed.set_priority(task_id, 7)
+
+
+@doing("managed.withdraw")
+def managed_withdraw(at: Place) -> Work:
+    task_id = at.managed()
+    at.world.claim()
+    return lambda: at.world.do.managed.withdraw(task_id, reason="r", details={})
 
 
 @doing("kv.put")

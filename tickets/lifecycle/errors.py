@@ -38,6 +38,8 @@
     ├── DuplicateLink                        duplicate_link
     ├── BlockedByDependency                  blocked_by_dependency
     ├── NotReady                             not_ready
+    ├── ManagedByTicket                      managed_by_ticket
+    ├── TicketBlocked                        ticket_blocked
     ├── NotAssigned                          not_assigned
     ├── NotAssignee                          not_assignee
     ├── OutputRejected                       output_invalid
@@ -272,6 +274,20 @@ class NotReady(Conflict):
 
     code = "not_ready"
     message = "The ticket cannot be started now"
+
+
+class ManagedByTicket(Conflict):
+    """The task was made for a ticket, which decides who works on it, and on what it waits."""
+
+    code = "managed_by_ticket"
+    message = "The task belongs to a ticket; change the ticket"
+
+
+class TicketBlocked(Conflict):
+    """A task cannot come to its end while other tickets block its own."""
+
+    code = "ticket_blocked"
+    message = "Other tickets block the ticket of this task"
 
 
 class NotAssigned(Conflict):

@@ -11,11 +11,16 @@ from tickets.lifecycle.operations.agents import AgentOperations
 from tickets.lifecycle.operations.assignments import AssignmentOperations
 from tickets.lifecycle.operations.collaborators import CollaboratorOperations
 from tickets.lifecycle.operations.comments import CommentOperations
-from tickets.lifecycle.operations.dispatching import NoDispatcher
+from tickets.lifecycle.operations.dispatch import MANAGER, TicketDispatcher
+from tickets.lifecycle.operations.dispatching import Deferred
 from tickets.lifecycle.operations.events import EventOperations
 from tickets.lifecycle.operations.following import Following
+from tickets.lifecycle.operations.hooks import TicketTasks
 from tickets.lifecycle.operations.links import LinkOperations
 from tickets.lifecycle.operations.lists import TicketLists
+from tickets.lifecycle.operations.readiness import TicketReadiness
+from tickets.lifecycle.operations.reports import Reports
+from tickets.lifecycle.operations.sweeping import Sweep, Waiting
 from tickets.lifecycle.operations.teams import TeamOperations
 from tickets.lifecycle.operations.telling import LedgerFollower
 from tickets.lifecycle.operations.tickets import TicketOperations
@@ -28,7 +33,9 @@ from tickets.lifecycle.resources import tickets as ticket
 from tickets.lifecycle.resources import workspaces as workspace
 from tickets.lifecycle.resources.events import EventFeed, TicketEvents
 from tickets.lifecycle.resources.teams import TeamCollection, TeamItem
+from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions
+from tickets.tracker.routes import Operations
 from tickets.web.routes import Route
 
 
@@ -48,25 +55,50 @@ class LifecycleOperations:
     comments: CommentOperations
     transitions: TransitionOperations
     events: EventOperations
+    sweep: Sweep
 
 
 def build_lifecycle(
-    db: Database, clock: Clock, ledger: LedgerFeed | None = None
+    db: Database,
+    clock: Clock,
+    tracker: Operations,
+    managers: Managers,
+    ledger: LedgerFeed | None = None,
+    *,
+    dispatch_inline: bool = True,
 ) -> LifecycleOperations:
-    """Build all operations on one database and one clock; ``ledger`` is told of tickets."""
+    """Build all operations on one database and one clock, above a tracker.
+
+    ``ledger`` is told of tickets. Without ``dispatch_inline`` tickets that were assigned start
+    with the next sweep.
+    """
     definitions = Definitions()
     workflow = TicketWorkflow(db, clock)
-    dispatcher = NoDispatcher(workflow)
+    readiness = TicketReadiness(definitions)
+    dispatcher = TicketDispatcher(
+        workflow,
+        readiness,
+        definitions,
+        pipelines=tracker.pipelines,
+        tasks=tracker.tasks,
+        managed=tracker.managed,
+    )
+    managers.add(MANAGER, TicketTasks(workflow, dispatcher, Reports(workflow, dispatcher)))
+    waiting = Waiting(readiness, dispatcher, is_inline=dispatch_inline)
+    following = Following(
+        workflow, dispatcher if dispatch_inline else Deferred(workflow, dispatcher)
+    )
     # Before whatever follows, so that the ledger hears of all in the order of the changes.
     workflow.add_follower(LedgerFollower(ledger if ledger is not None else LedgerFeed()))
-    workflow.add_follower(Following(workflow, dispatcher))
+    workflow.add_follower(waiting)
+    workflow.add_follower(following)
     tickets = TicketOperations(db, workflow, definitions)
     assignments = AssignmentOperations(db, workflow, dispatcher, tickets)
     return LifecycleOperations(
         workflow=workflow,
-        workspaces=WorkspaceOperations(db, clock, definitions),
-        agents=AgentOperations(db, clock),
-        teams=TeamOperations(db, clock),
+        workspaces=WorkspaceOperations(db, clock, definitions, waiting),
+        agents=AgentOperations(db, clock, waiting),
+        teams=TeamOperations(db, clock, waiting),
         tickets=tickets,
         lists=TicketLists(db),
         assignments=assignments,
@@ -75,6 +107,7 @@ def build_lifecycle(
         comments=CommentOperations(db, workflow),
         transitions=TransitionOperations(db, workflow, dispatcher, assignments),
         events=EventOperations(db),
+        sweep=Sweep(db, workflow, definitions, readiness, dispatcher, following),
     )
 
 

@@ -103,7 +103,7 @@ CREATE TABLE tickets (
     CHECK ((error_message IS NOT NULL) = (status = 'failed')),
     CHECK ((blocked_kind IS NOT NULL) = (status = 'blocked')),
     CHECK ((finished_at_ms IS NOT NULL) = (status IN ('done', 'failed', 'cancelled'))),
-    CHECK ((wait_reason IS NOT NULL) = (dispatch_state = 'waiting')),
+    CHECK (wait_reason IS NULL OR dispatch_state = 'waiting'),
     CHECK (assigned_agent_id IS NOT NULL OR dispatch_state <> 'dispatched')
 );
 
@@ -111,8 +111,11 @@ CREATE INDEX idx_tickets_created ON tickets (workspace_id, created_at_ms, id);
 CREATE INDEX idx_tickets_updated ON tickets (workspace_id, updated_at_ms, id);
 CREATE INDEX idx_tickets_priority ON tickets (workspace_id, priority, id);
 CREATE INDEX idx_tickets_status ON tickets (workspace_id, status, priority);
-CREATE INDEX idx_tickets_waiting ON tickets (priority DESC, created_at_ms, id)
+CREATE INDEX idx_tickets_waiting
+    ON tickets (workspace_id, priority DESC, created_at_ms, id)
     WHERE dispatch_state = 'waiting';
+CREATE INDEX idx_tickets_dependent ON tickets (seq)
+    WHERE blocked_kind = 'dependency';
 CREATE INDEX idx_tickets_parent ON tickets (parent_ticket_id)
     WHERE parent_ticket_id IS NOT NULL;
 CREATE INDEX idx_tickets_agent ON tickets (assigned_agent_id, status)
@@ -287,3 +290,5 @@ CREATE UNIQUE INDEX idx_ticket_dispatches_live ON ticket_dispatches (ticket_id)
     WHERE ended_at_ms IS NULL;
 CREATE INDEX idx_ticket_dispatches_agent ON ticket_dispatches (agent_id, state)
     WHERE ended_at_ms IS NULL;
+CREATE INDEX idx_ticket_dispatches_waiting ON ticket_dispatches (seq)
+    WHERE state = 'waiting';

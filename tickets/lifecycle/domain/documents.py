@@ -16,6 +16,7 @@ from tickets.tracker.domain.documents import RetryPolicyDocument
 MAX_TITLE_CHARACTERS: Final = 500
 MAX_DESCRIPTION_CHARACTERS: Final = 100_000
 MAX_LABELS: Final = 50
+MAX_COMMENT_CHARACTERS: Final = 65_536
 
 # What has more than blanks in it, those of Python and of JavaScript; the size counts without
 # those around it.
@@ -272,7 +273,7 @@ class NewCollaborator(Scoped, frozen=True, kw_only=True):
 class NewComment(Scoped, frozen=True, kw_only=True):
     """``POST /tickets/{id}/comments``."""
 
-    body: Annotated[str, Meta(min_length=1, max_length=65_536)]
+    body: Annotated[str, Meta(min_length=1, max_length=MAX_COMMENT_CHARACTERS)]
     kind: CommentKind = "text"
     parent_comment_id: Id | None = None
 

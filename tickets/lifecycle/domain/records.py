@@ -8,18 +8,11 @@ from msgspec import Raw, Struct
 
 from tickets.lifecycle.domain.documents import CommentKind, Mode, Priority, Provider
 from tickets.lifecycle.domain.events import EventType
+from tickets.lifecycle.domain.readiness import WaitReason
 from tickets.lifecycle.domain.statuses import Status
 
 Json = Raw
 DispatchState = Literal["none", "waiting", "queued", "claimed", "held", "external", "ended"]
-WaitReason = Literal[
-    "workspace_paused",
-    "blocked_by_dependency",
-    "pipeline_unavailable",
-    "agent_unavailable",
-    "agent_busy",
-    "no_agent_for_role",
-]
 
 
 class Record(Struct, frozen=True, kw_only=True):

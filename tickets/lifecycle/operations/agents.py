@@ -9,15 +9,17 @@ from tickets.lifecycle.domain.documents import AgentDocument, NameQuery
 from tickets.lifecycle.domain.records import Agent
 from tickets.lifecycle.errors import AgentInOtherWorkspace, AgentInUse
 from tickets.lifecycle.operations import rows
+from tickets.lifecycle.operations.sweeping import Waiting
 from tickets.web.pages import Page, make_page
 
 
 class AgentOperations:
     """Every change to an agent, and the list of them."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, waiting: Waiting) -> None:
         self._db = db
         self._clock = clock
+        self._waiting = waiting
 
     def put(
         self, workspace_id: str, agent_id: str, document: AgentDocument
@@ -45,6 +47,7 @@ class AgentOperations:
             )
             if row is None:
                 raise AgentInOtherWorkspace
+            self._waiting.all_of(tx, workspace_id)
             return rows.agent(row), known is None
 
     def get(self, workspace_id: str, agent_id: str) -> Agent:

@@ -1,4 +1,4 @@
-"""What tickets want of whoever gives them to agents, and what happens where nobody does."""
+"""What tickets want of whoever gives them to agents."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from tickets.db.database import Transaction
 from tickets.lifecycle.domain.actors import SYSTEM, Scope
 from tickets.lifecycle.domain.events import Notes
 from tickets.lifecycle.domain.state import TicketState
-from tickets.lifecycle.errors import NotReady
-from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.workflow import TicketWorkflow
 
 
@@ -41,42 +39,21 @@ class Dispatcher(Protocol):
         """
 
 
-class NoDispatcher:
-    """Nobody gives tickets to agents: those that are assigned wait, with the reason."""
+class Deferred:
+    """Leaves the first attempt to the next sweep, so that no request waits for it."""
 
-    def __init__(self, workflow: TicketWorkflow) -> None:
+    def __init__(self, workflow: TicketWorkflow, dispatcher: Dispatcher) -> None:
         self._workflow = workflow
+        self.reassign = dispatcher.reassign
+        self.resume = dispatcher.resume
+        self.leave = dispatcher.leave
 
-    def attempt(self, tx: Transaction, ticket: TicketState, *, caused_by: int | None) -> None:
-        """Let the ticket wait."""
-        reason = self._reason(tx, ticket)
+    def attempt(self, _tx: Transaction, ticket: TicketState, *, caused_by: int | None) -> None:
+        """Let an open, assigned ticket wait, without a reason as yet."""
 
         def wait(_tx: Transaction, ticket: TicketState, _notes: Notes) -> None:
-            ticket.dispatch_state, ticket.wait_reason = "waiting", reason
+            if ticket.status == "open" and ticket.is_assigned:
+                ticket.dispatch_state = "waiting"
 
         scope = Scope(workspace_id=ticket.workspace_id, actor=SYSTEM)
         self._workflow.mutate(scope, ticket.id, wait, caused_by=caused_by)
-
-    def _reason(self, tx: Transaction, ticket: TicketState) -> str:
-        workspace = tx.one("workspaces.get", workspace_id=ticket.workspace_id)
-        assert workspace is not None, "it has tickets"
-        if workspace["status"] == "paused":
-            return "workspace_paused"
-        if rows.blockers_of(tx, ticket.id):
-            return "blocked_by_dependency"
-        return "pipeline_unavailable"
-
-    def reassign(
-        self, _tx: Transaction, _before: TicketState, ticket: TicketState, _notes: Notes
-    ) -> None:
-        """Refuse it for a ticket in progress, which nobody would work on then."""
-        if ticket.status == "in_progress":
-            raise NotReady("pipeline_unavailable")
-
-    def resume(self, _tx: Transaction, _ticket: TicketState, _notes: Notes) -> None:
-        """Do nothing: who works outside goes on by itself."""
-
-    def leave(
-        self, _tx: Transaction, _before: TicketState, _ticket: TicketState, _notes: Notes
-    ) -> None:
-        """Do nothing: nobody was given anything."""

@@ -168,10 +168,10 @@ def _dispatch(tx: Transaction, state: TicketState) -> Dispatch:
             tx.one("ticket_dispatches.get", ticket_id=state.id, generation=state.generation)
             or {}
         )
-    is_dispatched = state.dispatch_state == "dispatched"
+    shown, wait_reason = _dispatch_state(state, row)
     return Dispatch(
-        state=row["state"] if is_dispatched else state.dispatch_state,  # type: ignore[arg-type]  # the schema's CHECKs say so
-        wait_reason=row["wait_reason"] if is_dispatched else state.wait_reason,  # type: ignore[arg-type]  # as above
+        state=shown,  # type: ignore[arg-type]  # the schema's CHECKs say so
+        wait_reason=wait_reason,  # type: ignore[arg-type]  # as above
         generation=state.generation,
         pipeline_id=row.get("pipeline_id", state.dispatch_pipeline_id),
         task_id=row.get("task_id"),
@@ -185,6 +185,16 @@ def _dispatch(tx: Transaction, state: TicketState) -> Dispatch:
         on_invalid_output=state.on_invalid_output,  # type: ignore[arg-type]  # as above
         on_dead_letter=state.on_dead_letter,  # type: ignore[arg-type]  # as above
     )
+
+
+def _dispatch_state(state: TicketState, row: Row) -> tuple[str, str | None]:
+    """Return where the work stands, and for what it waits."""
+    if state.status == "blocked" and state.dispatch_state != "external" and state.is_assigned:
+        # Also where its task was given up, and it will get another one.
+        return "held", None
+    if state.dispatch_state != "dispatched":
+        return state.dispatch_state, state.wait_reason
+    return row["state"], row["wait_reason"] if row["state"] == "waiting" else None
 
 
 def event(row: Row) -> TicketEvent:
@@ -206,3 +216,13 @@ def settings(workspace: Row) -> dict[str, Any]:
     """Return how tickets of a workspace are worked on where they do not say themselves."""
     found: dict[str, Any] = json.loads(workspace["dispatch_json"])
     return found
+
+
+def setting(tx: Transaction, ticket: TicketState, name: str, default: Any) -> Any:
+    """Return one setting of how a ticket is worked on: its own, else its workspace's."""
+    own = getattr(ticket, name, None)
+    if own is not None:
+        return own
+    found = tx.one("workspaces.get", workspace_id=ticket.workspace_id)
+    assert found is not None, "it has tickets"
+    return settings(found).get(name, default)

@@ -9,15 +9,17 @@ from tickets.lifecycle.domain.documents import NameQuery, TeamDocument
 from tickets.lifecycle.domain.records import Team
 from tickets.lifecycle.errors import TeamInUse, TeamNotFound
 from tickets.lifecycle.operations import rows
+from tickets.lifecycle.operations.sweeping import Waiting
 from tickets.web.pages import Page, make_page
 
 
 class TeamOperations:
     """Every change to a team, and the list of them."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, waiting: Waiting) -> None:
         self._db = db
         self._clock = clock
+        self._waiting = waiting
 
     def put(self, workspace_id: str, team_id: str, document: TeamDocument) -> tuple[Team, bool]:
         """Make a team, or replace it; tell whether it is new.
@@ -39,6 +41,7 @@ class TeamOperations:
                 tx.run(
                     "workspace_teams.add_member", **key, agent_id=agent_id, position=position
                 )
+            self._waiting.all_of(tx, workspace_id)
             return _team(tx, _found(tx, workspace_id, team_id)), is_new
 
     def get(self, workspace_id: str, team_id: str) -> Team:

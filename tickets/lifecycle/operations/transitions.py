@@ -241,20 +241,10 @@ def complete(
     message = error_message(errors)
     if not notes.is_holder:
         raise OutputInvalid(message, details={"output_errors": errors})
-    if on_invalid_output(tx, ticket) == "reject":
+    if rows.setting(tx, ticket, "on_invalid_output", "fail") == "reject":
         raise OutputRejected(message, details={"output_errors": errors})
     fail(ticket, notes, message, error_code="output_invalid")
     notes.trigger, notes.output_errors = "output_invalid", errors
-
-
-def on_invalid_output(tx: Transaction, ticket: TicketState) -> str:
-    """Return what becomes of an agent's output that does not fit: ``fail`` or ``reject``."""
-    if ticket.on_invalid_output is not None:
-        return ticket.on_invalid_output
-    workspace = tx.one("workspaces.get", workspace_id=ticket.workspace_id)
-    assert workspace is not None, "it has tickets"
-    chosen: str = rows.settings(workspace).get("on_invalid_output", "fail")
-    return chosen
 
 
 def _fail(

@@ -77,6 +77,7 @@ class TicketWorkflow:
         raise, and what ``change`` raises.
         """
         with self._db.write() as tx:
+            tx.hold("tickets.lock_task", ticket_id=ticket_id)
             tx.hold("tickets.lock", ticket_id=ticket_id, workspace_id=scope.workspace_id)
             now_ms = self._clock.now_ms()
             before = found_to_change(tx, scope, ticket_id)

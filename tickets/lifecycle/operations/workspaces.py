@@ -21,6 +21,7 @@ from tickets.lifecycle.domain.documents import (
 from tickets.lifecycle.domain.records import Workspace
 from tickets.lifecycle.errors import WorkspaceArchived, WorkspaceExists, WorkspaceNotFound
 from tickets.lifecycle.operations import rows
+from tickets.lifecycle.operations.sweeping import Waiting
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.web.answers import to_json
 from tickets.web.pages import Page, make_page, parse_time_cursor
@@ -29,10 +30,13 @@ from tickets.web.pages import Page, make_page, parse_time_cursor
 class WorkspaceOperations:
     """Every change to a workspace, and the list of them."""
 
-    def __init__(self, db: Database, clock: Clock, definitions: Definitions) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, definitions: Definitions, waiting: Waiting
+    ) -> None:
         self._db = db
         self._clock = clock
         self._definitions = definitions
+        self._waiting = waiting
 
     def create(self, document: NewWorkspace) -> Workspace:
         """Make a workspace, active from the start.
@@ -101,6 +105,8 @@ class WorkspaceOperations:
                 "workspaces.change", workspace_id=workspace_id, now_ms=now_ms, **columns
             )
             assert changed is not None, "it was found in this transaction"
+            if changed["status"] != "archived":
+                self._waiting.all_of(tx, workspace_id)
             return rows.workspace(changed)
 
     def _merged(

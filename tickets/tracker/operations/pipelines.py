@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tickets.clock import Clock
@@ -40,6 +42,11 @@ class Definitions:
         definition = self.find(tx, pipeline_id)
         assert definition is not None, "tasks refer to their pipeline by foreign key"
         return definition
+
+    def id_of_name(self, tx: Transaction, name: str) -> str | None:
+        """Return the id of the pipeline with this name, or None."""
+        found: str | None = tx.value("pipelines.id_of_name", name=name)
+        return found
 
 
 class PipelineOperations:
@@ -88,6 +95,14 @@ class PipelineOperations:
             )
         warnings = [*definition.warnings(), *unknown_key_warnings(document.definition)]
         return NewPipelineAnswer(id=pipeline_id, warnings=warnings or msgspec.UNSET)
+
+    def find_or_create(self, document: NewPipeline) -> str:
+        """Return the id of the pipeline with this name, made where there is none."""
+        try:
+            return self.create(document).id
+        except DuplicateName as error:
+            details: Any = error.details
+            return str(details["id"])
 
     def get(self, pipeline_id: str) -> Pipeline:
         """Return a pipeline. Raises NotFound."""

@@ -1,0 +1,26 @@
+"""What the last stage of a task means for its ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+Outcome = Literal["done", "failed", "cancelled"]
+
+_FAILED: Final = frozenset({"failed", "error", "rejected", "abandoned", "dead_letter"})
+_CANCELLED: Final = frozenset({"cancelled", "canceled"})
+
+
+def outcome_of(
+    stage: str, *, dead_letter_stage: str | None, chosen: Mapping[str, Outcome]
+) -> Outcome:
+    """Return how a ticket ends whose task came to this terminal stage.
+
+    ``chosen`` is what the workspace says of some stages; else the stage for dead letters is a
+    failure, and others go by their names.
+    """
+    if stage in chosen:
+        return chosen[stage]
+    if stage == dead_letter_stage or stage in _FAILED:
+        return "failed"
+    return "cancelled" if stage in _CANCELLED else "done"
