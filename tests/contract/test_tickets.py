@@ -21,6 +21,7 @@ PACKAGE = Path(tickets.__file__).parent
 ACCEPTED = {f"T-{number:02}" for number in range(1, 47)}
 OF_LINEAR = {f"T-{number:02}" for number in range(34, 44)}
 
+_NAMED = re.compile(r"^ *# (T-\d\d)$", re.MULTILINE)
 _WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\s+tickets\b")
 
 
@@ -70,9 +71,7 @@ def test_each_line_of_the_acceptance_list_that_can_hold_has_a_test() -> None:
         line
         for path in TESTS.rglob("test_*.py")
         if path != Path(__file__)
-        for line in re.findall(
-            r"^ *# (T-\d\d)$", path.read_text(encoding="utf-8"), re.MULTILINE
-        )
+        for line in _NAMED.findall(path.read_text(encoding="utf-8"))
     }
 
     assert ACCEPTED - OF_LINEAR <= named <= ACCEPTED
