@@ -17,7 +17,7 @@ from tests.dispatching import Desk, check_tickets
 from tests.worlds import World, looked_up, refusal
 from tickets.db.repeating import repeated
 from tickets.errors import TicketsError
-from tickets.lifecycle.domain.documents import DispatchSettings
+from tickets.lifecycle.domain.documents import DispatchSettings, TeamDocument
 
 THREADS = 20
 ROUNDS = 8
@@ -240,6 +240,50 @@ def test_an_agent_gets_no_more_than_it_may_have_in_hand(
         desk.check()
         together(crowd, *(partial(desk.move, each, "cancelled") for each in tickets))
         desk.check()
+
+
+def test_a_team_gets_no_more_than_its_member_may_have_in_hand(
+    desk: Desk, crowd: ThreadPoolExecutor
+) -> None:
+    desk.agent(desk.agent_id, max_active_tickets=2)
+    team = TeamDocument(name="t", agent_ids=[desk.agent_id])
+    desk.do.teams.put(desk.workspace_id, "t", team)
+    for _ in range(ROUNDS):
+        together(crowd, *[partial(desk.ticket, assigned_team_id="t")] * 10)
+
+        claims = desk.world.claims(agent=desk.agent_id, max_tasks=10)
+        assert len(claims) == 2
+        desk.check()
+        together(crowd, *(partial(desk.world.transition, each) for each in claims))
+        desk.sweep()
+
+
+@pytest.mark.postgres
+def test_a_cancel_and_the_end_of_the_run_do_not_wait_for_each_other(
+    desk: Desk, crowd: ThreadPoolExecutor
+) -> None:
+    """Both have the task first; else the server would find a deadlock, after a second."""
+    begun: list[str] = []
+
+    def counted(name: str, act: Callable[[], Any]) -> Callable[[], Any]:
+        def run() -> Any:
+            begun.append(name)
+            return act()
+
+        return run
+
+    for _ in range(ROUNDS * 3):
+        ticket = desk.assigned()
+        claim = desk.claim(ticket)
+
+        together(
+            crowd,
+            counted("cancel", partial(desk.move, ticket, "cancelled")),
+            counted("end", partial(desk.world.transition, claim)),
+            counted("block", partial(desk.report, claim, "ticket.blocked", reason="r")),
+        )
+
+    assert Counter(begun) == dict.fromkeys(("cancel", "end", "block"), ROUNDS * 3)
 
 
 def test_many_who_want_a_pipeline_for_a_role_make_one(
