@@ -55,6 +55,8 @@ def commands(page: Path) -> Iterator[list[str]]:
     for language, block in _BLOCK.findall(page.read_text(encoding="utf-8")):
         if language != "sh":
             continue
+        # What stands between quotes goes on over the ends of lines.
+        block = re.sub(r"'[^']*'", lambda found: found[0].replace("\n", " "), block)
         for line in block.replace("\\\n", " ").splitlines():
             lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
             lexer.whitespace_split = True

@@ -4,53 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.factories import REVIEW
 from tests.process.clients import Client, eventually, free_port, tickets
-from tests.process.serving import ROOT, START_S, STOP_S, Server, environment
-from tests.process.stand_ins import jq, tools
+from tests.process.pages import documents, shell_of
+from tests.process.serving import ROOT, START_S, STOP_S, Server
+from tests.process.stand_ins import jq
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = "The first five minutes"
 AGENT = "An agent in thirty lines of shell"
 AWAY_S = 0.5
-
-
-def shell_of(heading: str, port: int) -> str:
-    """Return the shell blocks below a heading, with this server's port in them."""
-    section = re.search(rf"^## {heading}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
-    assert section is not None, heading
-    blocks = re.findall(r"^```sh\n(.*?)^```$", section[1], re.DOTALL | re.MULTILINE)
-    assert blocks, heading
-    return "\n".join(blocks).replace("localhost:7700", f"localhost:{port}")
-
-
-def documents(text: str) -> list[Any]:
-    """Return the JSON documents that were printed one after the other."""
-    found = []
-    decoder = json.JSONDecoder()
-    while text := text.strip():
-        document, end = decoder.raw_decode(text)
-        found.append(document)
-        text = text[end:]
-    return found
-
-
-@pytest.fixture(params=[False, True], ids=["of this machine", "stand-ins"])
-def shell(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    variables = environment(tmp_path)
-    path = tools(tmp_path / "bin", all_of_them=request.param)
-    return {**variables, "PATH": f"{path}:{variables['PATH']}"}
 
 
 def test_the_first_five_minutes_end_with_a_task_that_is_done(
@@ -59,7 +31,7 @@ def test_the_first_five_minutes_end_with_a_task_that_is_done(
     with tickets(tmp_path, "--workers", "1") as server:
         result = subprocess.run(
             ["sh", "-eu"],
-            input=shell_of(WALK, server.port),
+            input=shell_of(README, WALK, server.port),
             env=shell,
             cwd=tmp_path,
             capture_output=True,
@@ -118,7 +90,7 @@ def test_the_shell_agent_works_through_its_tasks(tmp_path: Path, shell: dict[str
         good = client.task(pipeline_id, description="build", priority=1)
         bad = client.task(pipeline_id, description="break", retry_policy={"max_attempts": 1})
 
-        with agent(shell_of(AGENT, server.port), shell, tmp_path):
+        with agent(shell_of(README, AGENT, server.port), shell, tmp_path):
             eventually(lambda: client.get(f"/tasks/{bad}")["dead_letter_reason"])
             # It waits by now, and is woken.
             late = client.task(pipeline_id, description="build late")
@@ -142,7 +114,7 @@ def test_a_shell_agent_that_is_ended_leaves_nothing_that_could_claim(
     with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
         pipeline_id = client.pipeline(REVIEW)
         first = client.task(pipeline_id, description="build")
-        with agent(shell_of(AGENT, server.port), shell, tmp_path) as group:
+        with agent(shell_of(README, AGENT, server.port), shell, tmp_path) as group:
             eventually(lambda: client.get(f"/tasks/{first}")["stage"] == "review")
             os.kill(group, signal.SIGTERM)
 
@@ -168,7 +140,7 @@ def test_two_shell_agents_share_a_directory_and_the_work(
     with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
         pipeline_id = client.pipeline(REVIEW)
         tasks = [client.task(pipeline_id, description=f"t{n}\n") for n in range(12)]
-        script = shell_of(AGENT, server.port)
+        script = shell_of(README, AGENT, server.port)
         with agent(script, shell, tmp_path), agent(script, shell, tmp_path):
             eventually(lambda: not client.get("/tasks?stage=coding")["items"])
 
@@ -182,7 +154,7 @@ def test_a_shell_agent_stops_work_that_is_no_longer_its_own(
     program(tmp_path, "echo $$ >pid; mv pid began; exec sleep 60")
     with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
         task_id = client.task(client.pipeline(REVIEW), description="build")
-        script = shell_of(AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
+        script = shell_of(README, AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
         with agent(script, shell, tmp_path):
             eventually((tmp_path / "began").exists)
             worker = int((tmp_path / "began").read_text())
@@ -199,7 +171,7 @@ def test_a_result_of_a_shell_agent_outlasts_a_service_that_is_away(
     with ExitStack() as stack:
         with tickets(tmp_path, *port) as server, Client(server) as client:
             task_id = client.task(client.pipeline(REVIEW), description="build")
-            script = shell_of(AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
+            script = shell_of(README, AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
             stack.enter_context(agent(script, shell, tmp_path))
             eventually((tmp_path / "began").exists)
         # Heartbeats find nobody now, and so does the first try to tell of the end.
@@ -220,7 +192,7 @@ def is_gone(process: int) -> bool:
 
 
 def test_the_thirty_lines_are_no_more_than_that() -> None:
-    lines = [line.strip() for line in shell_of(AGENT, 7700).splitlines()]
+    lines = [line.strip() for line in shell_of(README, AGENT, 7700).splitlines()]
 
     assert len([line for line in lines if line and not line.startswith("#")]) <= 30
 
