@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from api_walk import NOW_MS, WALK, Frozen, call
+from api_walk import NOW_MS, WALK, Frozen, call, linear
 
 from tickets.app import Application, open_database
 from tickets.config import Settings
@@ -94,6 +94,8 @@ def exchanges(app: Application) -> dict[tuple[str, str], str]:
         curl = [f"curl -X {step.method} 'localhost:7700{target}'"]
         if step.token_of:
             curl.append(f"  -H 'Authorization: Bearer {kept[step.token_of]}'")
+        if step.signed_with:
+            curl.append("  -H 'Linear-Signature: …'")
         if body:
             curl.append(f"  -d '{body}'")
         text = names.steady(" \\\n".join(curl) + f"\n\n{status}\n{_abridged(answer)}".rstrip())
@@ -176,7 +178,7 @@ def page() -> str:
         settings = Settings(db=Path(directory) / "scratch.db", wait_slots=0)
         db = open_database(settings)
         migrate(db, sql_root(), NOW_MS)
-        app = Application(db, settings, Frozen(), random_unit=lambda: 0.5)
+        app = Application(db, settings, Frozen(), random_unit=lambda: 0.5, linear=linear)
         shown = exchanges(app)
         parts, heading = [HEADER], ""
         components: Json = openapi_document(app.routes)["components"]["schemas"]

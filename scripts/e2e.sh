@@ -77,7 +77,8 @@ claim() {
 # Start
 
 : >"$scratch/log"
-tickets serve --port 0 --db "$scratch/tickets.db" --log-level warning >"$scratch/log" 2>&1 &
+tickets serve --port 0 --db "$scratch/tickets.db" --log-level warning \
+    --linear-api-url http://127.0.0.1:1/graphql >"$scratch/log" 2>&1 &
 server=$!
 tries=0
 until url=$(sed -n 's/.*listening \(http.*\)/\1/p' "$scratch/log") && [ -n "$url" ]; do
@@ -298,6 +299,38 @@ check dispatch.state ended
 call GET '/tickets/{ticket_id}/events?workspace_id=team&type=TicketCompleted' 200
 check items.0.data.generation 0
 call DELETE '/workspaces/{workspace_id}/agents/{agent_id}' 204
+
+# Linear, which is not there: nobody listens at its address
+
+linear=/workspaces/{workspace_id}/integrations/linear
+call GET "$linear" 404
+check error.code integration_not_configured
+call PUT "$linear" 201 '{"enabled": true, "auth_kind": "api_key", "api_key": "lin_api_key",
+    "team_id": "engineering", "webhook_secrets": ["whsec_secret"]}'
+check api_key.last4 _key
+call GET "$linear" 200
+check status ok
+call POST "$linear/verify" 502
+check error.code provider_error
+call POST "$linear/reconcile" 202
+call POST /tickets 201 '{"workspace_id": "team", "title": "Mirror me", "provider": "linear"}'
+ticket_id=$(field id)
+check sync.state pending
+call GET "$linear/outbox" 200
+check items.0.op issue_create
+call GET '/tickets/{ticket_id}/sync?workspace_id=team' 200
+call POST '/tickets/{ticket_id}/sync?workspace_id=team' 202
+call POST '/tickets/{ticket_id}/sync/resolve?workspace_id=team' 409 '{"prefer": "local"}'
+check error.code no_conflict
+call POST '/webhooks/linear/{workspace_id}' 401 '{"type": "Issue"}'
+check error.code invalid_signature
+webhook='{"type": "Project", "webhookTimestamp": '$(date +%s)000'}'
+signature=$(python -ISc '
+import hmac, sys
+print(hmac.new(b"whsec_secret", sys.argv[1].encode(), "sha256").hexdigest())' "$webhook")
+call POST '/webhooks/linear/{workspace_id}' 200 "$webhook" "Linear-Signature: $signature"
+check status ignored
+call DELETE "$linear" 204
 
 # Store, traces, what operators see
 

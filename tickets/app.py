@@ -21,7 +21,9 @@ from tickets.housekeeping import Housekeeping
 from tickets.ledger.operations.feed import LedgerFeed
 from tickets.ledger.readings import LEDGER_COUNTED
 from tickets.ledger.routes import build_ledger, ledger_routes
+from tickets.lifecycle.linear.transport import Transport, post
 from tickets.lifecycle.routes import build_lifecycle, lifecycle_routes
+from tickets.lifecycle.worker import SyncWorker
 from tickets.tracker.operations.copies import copy_all
 from tickets.tracker.operations.imports import ImportOperations, check_import
 from tickets.tracker.operations.kv import KvOperations
@@ -60,6 +62,7 @@ class Application:
         *,
         request_log: RequestLog | None = None,
         random_unit: Callable[[], float] | None = None,
+        linear: Transport = post,
     ) -> None:
         self.metrics = metrics = Metrics((*COUNTED, *LEDGER_COUNTED))
         db.observer = metrics
@@ -89,6 +92,16 @@ class Application:
             managers,
             feed,
             dispatch_inline=settings.dispatch_inline == "on",
+            linear_url=settings.linear_api_url,
+            linear=linear,
+            **extra,
+        )
+        self.sync_worker = SyncWorker(
+            db,
+            clock,
+            self.lifecycle.pushing,
+            self.lifecycle.inbox,
+            self.lifecycle.reconcile,
         )
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
@@ -130,11 +143,13 @@ class Application:
     def start(self) -> None:
         """Start what runs besides requests; call it once, in the process that serves."""
         self.housekeeping.start()
+        self.sync_worker.start()
 
     def stop(self) -> None:
         """Answer waiting requests soon and end what runs besides requests."""
         self._waiting.stop()
         self.housekeeping.stop()
+        self.sync_worker.stop()
 
 
 def open_database(settings: Settings) -> Database:

@@ -80,6 +80,7 @@ class Settings:
     http_parser: str = "auto"
     dispatch_inline: str = "on"
     dispatch_sweep_interval_ms: int = 5_000
+    linear_api_url: str = "https://api.linear.app/graphql"
 
     @property
     def in_memory(self) -> bool:

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 MAX_PORT = 65_535
 MAX_WORKERS = 64
@@ -102,6 +103,15 @@ def _server_url(text: str) -> DatabaseUrl:
         # It is not quoted, because it may hold a password all the same.
         raise ValueError("must be a URL that begins with postgresql://")
     return DatabaseUrl(text)
+
+
+def _linear_url(text: str) -> str:
+    """Return where the API is; without encryption only here, as the key is sent along."""
+    parts = urlsplit(text)
+    schemes = ("https", "http") if is_loopback(parts.hostname or "") else ("https",)
+    if parts.scheme not in schemes or not parts.hostname or parts.username:
+        raise ValueError("must be a URL that begins with https:// and holds no password")
+    return text
 
 
 def _boolean(text: str) -> bool:
@@ -292,6 +302,12 @@ OPTIONS = (
         kind=int,
         metavar="N",
         help="how often tickets that wait are looked at again (5000)",
+    ),
+    Option(
+        name="linear_api_url",
+        parse=_linear_url,
+        metavar="URL",
+        help="where Linear's GraphQL API is (https://api.linear.app/graphql)",
     ),
     Option(
         name="insecure",

@@ -54,6 +54,7 @@ def test_every_option_is_a_field_a_variable_and_a_config_key(
     words |= {"http_parser": "python", "db": "x.db", "insecure": "true"}
     words |= {"prepared_statements": "off", "direct_db": "postgresql://h/d"}
     words |= {"ledger_feed": "off", "dispatch_inline": "off"}
+    words |= {"linear_api_url": "https://linear.test/graphql"}
     name = option.name  # type: ignore[attr-defined]
     text = words.get(name, "2000" if name.endswith(("_ms", "_bytes")) else "7")
     value: object = text

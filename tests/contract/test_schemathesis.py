@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.conftest import FrozenClock
+from tests.linear.faults import nowhere
 from tickets.app import Application, open_database, openapi_document
 from tickets.config import Settings
 from tickets.db.migrations import migrate
@@ -94,7 +95,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     )
     database = open_database(configured)
     migrate(database, sql_root(), 0)
-    here.app = Application(database, configured, FrozenClock())
+    here.app = Application(database, configured, FrozenClock(), linear=nowhere)
     yield
     database.close()
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 from tests.conftest import FrozenClock
 from tests.factories import REVIEW, Json, bearer
 from tests.faults.states import digest
+from tests.linear.faults import nowhere
 from tests.scratch import scratch_world
 from tests.tickets import TicketPlace
 from tests.worlds import World
@@ -87,7 +88,9 @@ class Place:
             max_body_bytes=MAX_BODY_BYTES,
             api_token=api_token,
         )
-        self.app = Application(world.db, settings, clock, random_unit=lambda: 0.5)
+        self.app = Application(
+            world.db, settings, clock, random_unit=lambda: 0.5, linear=nowhere
+        )
         self.pipeline_id = world.pipeline(REVIEW)
         self.target_id = world.task(self.pipeline_id, assigned_agent_id=NOBODY)
         self.task_id, self.claim = self.held()

@@ -31,8 +31,8 @@ from tickets.tracker.operations.copies import copy_all
 
 # A PostgreSQL database is only there for a run that was started for one.
 BOTH = pytest.mark.postgres
-# Nobody gives tickets to agents here.
-OF_NOBODY = ("ticket_dispatches",)
+# Nobody gives tickets to agents here, and nothing is mirrored.
+OF_NOBODY = ("ticket_dispatches", "integrations_linear", "sync_")
 
 
 class Place:

@@ -15,6 +15,7 @@
     ├── TicketNotFound                       ticket_not_found
     ├── AgentNotFound                        agent_not_found
     ├── TeamNotFound                         team_not_found
+    ├── IntegrationNotFound                  integration_not_configured
     ├── LinkNotFound                         link_not_found
     ├── LabelNotFound                        label_not_found
     ├── CollaboratorNotFound                 collaborator_not_found
@@ -43,7 +44,15 @@
     ├── NotAssigned                          not_assigned
     ├── NotAssignee                          not_assignee
     ├── OutputRejected                       output_invalid
-    └── IntegrationNotConfigured             integration_not_configured
+    ├── IntegrationNotConfigured             integration_not_configured
+    ├── TeamAlreadyBound                     team_already_bound
+    ├── NotSynced                            not_synced
+    └── NoConflict                           no_conflict
+    Unauthorized                        401  unauthorized
+    ├── InvalidSignature                     invalid_signature
+    └── StaleWebhook                         stale_webhook
+    TicketsError                        500  internal_error
+    └── ProviderFailed                  502  provider_error
     OutputInvalid                       422  output_invalid
 """
 
@@ -324,3 +333,53 @@ class IntegrationNotConfigured(Conflict):
 
     code = "integration_not_configured"
     message = "The workspace has no enabled integration with this provider"
+
+
+class IntegrationNotFound(NotFound):
+    """The workspace has no integration, so there is nothing to show or change."""
+
+    code = "integration_not_configured"
+    message = "The workspace has no integration with this provider"
+
+
+class TeamAlreadyBound(Conflict):
+    """A team of the provider's belongs to one workspace."""
+
+    code = "team_already_bound"
+    message = "Another workspace is connected to this team"
+
+
+class NotSynced(Conflict):
+    """The ticket was never mirrored."""
+
+    code = "not_synced"
+    message = "The ticket has no counterpart at any provider"
+
+
+class NoConflict(Conflict):
+    """There is nothing to resolve."""
+
+    code = "no_conflict"
+    message = "The ticket and its counterpart are in no conflict"
+
+
+class InvalidSignature(Unauthorized):
+    """A webhook is not signed with a secret of this integration."""
+
+    code = "invalid_signature"
+    message = "The signature does not fit the body"
+
+
+class StaleWebhook(Unauthorized):
+    """A webhook was sent too long ago, or does not say when."""
+
+    code = "stale_webhook"
+    message = "The webhook was not sent just now"
+
+
+class ProviderFailed(TicketsError):
+    """The provider could not be asked, or refused; the message says what it said."""
+
+    status = 502
+    code = "provider_error"
+    message = "The provider did not answer as expected"

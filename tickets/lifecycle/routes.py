@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tickets.clock import Clock
 from tickets.db.database import Database
 from tickets.ledger.operations.feed import LedgerFeed
+from tickets.lifecycle.linear.client import DEFAULT_URL, LinearClient
+from tickets.lifecycle.linear.transport import Transport, post
 from tickets.lifecycle.operations.agents import AgentOperations
+from tickets.lifecycle.operations.applying import Applying
 from tickets.lifecycle.operations.assignments import AssignmentOperations
 from tickets.lifecycle.operations.collaborators import CollaboratorOperations
 from tickets.lifecycle.operations.comments import CommentOperations
@@ -16,11 +21,19 @@ from tickets.lifecycle.operations.dispatching import Deferred
 from tickets.lifecycle.operations.events import EventOperations
 from tickets.lifecycle.operations.following import Following
 from tickets.lifecycle.operations.hooks import TicketTasks
+from tickets.lifecycle.operations.inbox import Inbox
+from tickets.lifecycle.operations.integrations import IntegrationOperations
 from tickets.lifecycle.operations.links import LinkOperations
 from tickets.lifecycle.operations.lists import TicketLists
+from tickets.lifecycle.operations.mirrors import Integration
+from tickets.lifecycle.operations.outbox import Outbox
+from tickets.lifecycle.operations.pushing import Pushing
 from tickets.lifecycle.operations.readiness import TicketReadiness
+from tickets.lifecycle.operations.reconcile import Reconcile
 from tickets.lifecycle.operations.reports import Reports
 from tickets.lifecycle.operations.sweeping import Sweep, Waiting
+from tickets.lifecycle.operations.sync import SyncOperations
+from tickets.lifecycle.operations.takeover import Takeover
 from tickets.lifecycle.operations.teams import TeamOperations
 from tickets.lifecycle.operations.telling import LedgerFollower
 from tickets.lifecycle.operations.tickets import TicketOperations
@@ -28,11 +41,14 @@ from tickets.lifecycle.operations.transitions import TransitionOperations
 from tickets.lifecycle.operations.workflow import TicketWorkflow
 from tickets.lifecycle.operations.workspaces import WorkspaceOperations
 from tickets.lifecycle.resources import assignments as assignment
+from tickets.lifecycle.resources import integrations as linear_integration
 from tickets.lifecycle.resources import parts as part
+from tickets.lifecycle.resources import sync as ticket_sync
 from tickets.lifecycle.resources import tickets as ticket
 from tickets.lifecycle.resources import workspaces as workspace
 from tickets.lifecycle.resources.events import EventFeed, TicketEvents
 from tickets.lifecycle.resources.teams import TeamCollection, TeamItem
+from tickets.lifecycle.resources.webhooks import LinearWebhook
 from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.routes import Operations
@@ -56,6 +72,11 @@ class LifecycleOperations:
     transitions: TransitionOperations
     events: EventOperations
     sweep: Sweep
+    integrations: IntegrationOperations
+    inbox: Inbox
+    sync: SyncOperations
+    pushing: Pushing
+    reconcile: Reconcile
 
 
 def build_lifecycle(
@@ -66,11 +87,14 @@ def build_lifecycle(
     ledger: LedgerFeed | None = None,
     *,
     dispatch_inline: bool = True,
+    linear_url: str = DEFAULT_URL,
+    linear: Transport = post,
+    random_unit: Callable[[], float] = random.random,
 ) -> LifecycleOperations:
     """Build all operations on one database and one clock, above a tracker.
 
     ``ledger`` is told of tickets. Without ``dispatch_inline`` tickets that were assigned start
-    with the next sweep.
+    with the next sweep. ``linear`` carries requests to Linear, at ``linear_url``.
     """
     definitions = Definitions()
     workflow = TicketWorkflow(db, clock)
@@ -90,10 +114,21 @@ def build_lifecycle(
     )
     # Before whatever follows, so that the ledger hears of all in the order of the changes.
     workflow.add_follower(LedgerFollower(ledger if ledger is not None else LedgerFeed()))
+    outbox = Outbox()
+    workflow.add_follower(outbox)
     workflow.add_follower(waiting)
     workflow.add_follower(following)
-    tickets = TicketOperations(db, workflow, definitions)
+    tickets = TicketOperations(db, workflow, definitions, outbox)
     assignments = AssignmentOperations(db, workflow, dispatcher, tickets)
+    transitions = TransitionOperations(db, workflow, dispatcher, assignments)
+    takeover = Takeover(db, tickets, assignments, transitions)
+    applying = Applying(workflow, tickets, takeover, outbox)
+    comments = CommentOperations(db, workflow)
+    inbox = Inbox(db, clock, applying, comments)
+
+    def client(integration: Integration) -> LinearClient:
+        return LinearClient(integration.key, clock, url=linear_url, transport=linear)
+
     return LifecycleOperations(
         workflow=workflow,
         workspaces=WorkspaceOperations(db, clock, definitions, waiting),
@@ -104,10 +139,15 @@ def build_lifecycle(
         assignments=assignments,
         links=LinkOperations(db, workflow, dispatcher),
         collaborators=CollaboratorOperations(db, workflow),
-        comments=CommentOperations(db, workflow),
-        transitions=TransitionOperations(db, workflow, dispatcher, assignments),
+        comments=comments,
+        transitions=transitions,
         events=EventOperations(db),
         sweep=Sweep(db, workflow, definitions, readiness, dispatcher, following),
+        integrations=IntegrationOperations(db, clock, client),
+        inbox=inbox,
+        sync=SyncOperations(db, clock, outbox, applying),
+        pushing=Pushing(db, clock, applying, client, random_unit),
+        reconcile=Reconcile(db, clock, inbox, applying, client),
     )
 
 
@@ -142,4 +182,18 @@ def lifecycle_routes(do: LifecycleOperations) -> list[Route]:
         Route(f"{one}/channel", part.ChannelItem(do.comments)),
         Route(f"{one}/events", TicketEvents(do.events)),
         Route("/ticket-events", EventFeed(do.events)),
+        *_linear_routes(do),
+    ]
+
+
+def _linear_routes(do: LifecycleOperations) -> list[Route]:
+    linear = "/workspaces/{workspace_id}/integrations/linear"
+    return [
+        Route("/tickets/{ticket_id}/sync", ticket_sync.TicketSync(do.sync)),
+        Route("/tickets/{ticket_id}/sync/resolve", ticket_sync.TicketSyncResolution(do.sync)),
+        Route(linear, linear_integration.LinearIntegration(do.integrations)),
+        Route(f"{linear}/verify", linear_integration.LinearVerification(do.integrations)),
+        Route(f"{linear}/reconcile", linear_integration.LinearReconciliation(do.integrations)),
+        Route(f"{linear}/outbox", linear_integration.LinearOutbox(do.integrations)),
+        Route("/webhooks/linear/{workspace_id}", LinearWebhook(do.inbox)),
     ]

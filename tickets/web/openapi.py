@@ -56,6 +56,9 @@ _ETAGS = {"type": "string", "pattern": r'^(\*|[0-9]{1,18}|(W/)?"[0-9]{1,18}")$'}
 _HEADER_SCHEMAS: Json = {
     "X-Lease-Token": {"type": "string"},
     "X-Actor": {"type": "string", "pattern": "^(user|user:.+|agent:.+)$", "maxLength": 512},
+    "Linear-Signature": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "Linear-Delivery": {"type": "string", "maxLength": 128},
+    "Linear-Timestamp": {"type": "string", "pattern": "^[0-9]{1,15}$"},
     "If-Match": _ETAGS,
     "If-None-Match": _ETAGS,
     "X-Workspace-Id": {"type": "string", "minLength": 1, "maxLength": 200},

@@ -10,6 +10,7 @@ from tickets.lifecycle.domain.documents import CommentKind, Mode, Priority, Prov
 from tickets.lifecycle.domain.events import EventType
 from tickets.lifecycle.domain.readiness import WaitReason
 from tickets.lifecycle.domain.statuses import Status
+from tickets.lifecycle.domain.sync_records import Sync
 
 Json = Raw
 DispatchState = Literal["none", "waiting", "queued", "claimed", "held", "external", "ended"]
@@ -117,7 +118,7 @@ class Ticket(Record, frozen=True, kw_only=True):
     is_blocked: bool
     blocked_by: list[str]
     dispatch: Dispatch
-    sync: None
+    sync: Sync | None
     created_by: str
     created_at_ms: int
     updated_at_ms: int

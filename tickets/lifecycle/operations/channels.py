@@ -8,6 +8,7 @@ from tickets.db.database import Row, Transaction
 from tickets.ids import new_id
 from tickets.lifecycle.domain.actors import SYSTEM, USER
 from tickets.lifecycle.domain.state import TicketState
+from tickets.lifecycle.operations.outbox import tell_comment
 
 # Whoever has a part in more of them than this joins with a comment of their own.
 MAX_PARTICIPANTS: Final = 1_000
@@ -57,8 +58,9 @@ def add_comment(
     kind: str,
     now_ms: int,
     parent_comment_id: str | None = None,
+    external_id: str | None = None,
 ) -> Row:
-    """Store a comment on a ticket that has a channel."""
+    """Store a comment on a ticket that has a channel; ``external_id`` is Linear's for it."""
     assert ticket.channel_id is not None, "ensured before"
     row = tx.one(
         "ticket_comments.add",
@@ -69,9 +71,12 @@ def add_comment(
         kind=kind,
         body=body,
         parent_comment_id=parent_comment_id,
+        external_id=external_id,
         now_ms=now_ms,
     )
     assert row is not None, "an INSERT that returns what it made"
+    if kind == "text" and external_id is None:
+        tell_comment(tx, ticket, row["id"], body, now_ms)
     return row
 
 

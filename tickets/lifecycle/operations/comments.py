@@ -22,8 +22,17 @@ class CommentOperations:
         self._db = db
         self._workflow = workflow
 
-    def add(self, scope: Scope, ticket_id: str, document: NewComment) -> Comment:
+    def add(
+        self,
+        scope: Scope,
+        ticket_id: str,
+        document: NewComment,
+        *,
+        external_id: str | None = None,
+    ) -> Comment:
         """Say something about a ticket; the first comment makes its channel.
+
+        ``external_id`` is that of a comment which is there already, in Linear.
 
         Raises as ``TicketWorkflow.mutate`` does, and CommentNotFound (the one to answer).
         """
@@ -43,6 +52,7 @@ class CommentOperations:
                     kind=document.kind,
                     now_ms=notes.now_ms,
                     parent_comment_id=parent_id,
+                    external_id=external_id,
                 )
             )
 

@@ -28,6 +28,7 @@ from tickets.lifecycle.errors import (
     WorkspaceArchived,
     WorkspaceNotFound,
 )
+from tickets.lifecycle.operations.synced import sync_of
 from tickets.web.answers import stored
 
 # Of what belongs to a ticket, as many are shown with it; lists of their own show all.
@@ -157,7 +158,7 @@ def _ticket_fields(tx: Transaction, state: TicketState) -> dict[str, Any]:
         "is_blocked": bool(blocked_by),
         "blocked_by": blocked_by,
         "dispatch": _dispatch(tx, state),
-        "sync": None,
+        "sync": sync_of(tx, state),
     }
 
 

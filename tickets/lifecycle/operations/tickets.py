@@ -25,10 +25,10 @@ from tickets.lifecycle.domain.state import (
     check_writable,
     merged_labels,
 )
-from tickets.lifecycle.errors import IntegrationNotConfigured
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.assigning import assign
 from tickets.lifecycle.operations.hierarchy import check_parent
+from tickets.lifecycle.operations.outbox import Outbox
 from tickets.lifecycle.operations.workflow import TicketWorkflow
 from tickets.lifecycle.operations.workspaces import check_pipeline
 from tickets.tracker.operations.pipelines import Definitions
@@ -39,14 +39,21 @@ class TicketOperations:
     """Tickets themselves; what changes their status has operations of its own."""
 
     def __init__(
-        self, db: Database, workflow: TicketWorkflow, definitions: Definitions
+        self,
+        db: Database,
+        workflow: TicketWorkflow,
+        definitions: Definitions,
+        outbox: Outbox,
     ) -> None:
         self._db = db
         self._workflow = workflow
         self._definitions = definitions
+        self._outbox = outbox
 
-    def create(self, scope: Scope, document: NewTicket) -> Ticket:
-        """Make a ticket, open from the start.
+    def create(
+        self, scope: Scope, document: NewTicket, *, external_id: str | None = None
+    ) -> Ticket:
+        """Make a ticket, open from the start; ``external_id`` is that of an issue there is.
 
         Raises WorkspaceNotFound, WorkspaceArchived, AgentNotFound, TeamNotFound,
         TicketNotFound (the parent), PipelineNotFound, InvalidSchema, InvalidDelegation,
@@ -54,8 +61,9 @@ class TicketOperations:
         """
 
         def make(tx: Transaction, _workspace: Row, notes: Notes) -> TicketState:
-            check_provider(document.provider)
             ticket = _new(scope, document, notes.now_ms)
+            ticket.external_id = external_id
+            self._outbox.publish(tx, ticket)
             ticket.output_schema_json = schema_json
             if document.dispatch is not None:
                 self._set_dispatch(tx, ticket, document.dispatch)
@@ -111,7 +119,7 @@ class TicketOperations:
                 self._set_dispatch(tx, ticket, document.dispatch)
             check_writable(before, ticket)
             if ticket.provider != before.provider:
-                check_provider(ticket.provider)
+                self._outbox.publish(tx, ticket)
 
         given = document.expected_output_schema
         schema_json = parse_schema(None if given is UNSET else given)
@@ -134,15 +142,6 @@ class TicketOperations:
             ticket.on_invalid_output = given["on_invalid_output"]
         if "on_dead_letter" in given:
             ticket.on_dead_letter = given["on_dead_letter"]
-
-
-def check_provider(provider: str) -> None:
-    """Return where tickets of the workspace may have this provider.
-
-    Raises IntegrationNotConfigured: this service has no integrations yet.
-    """
-    if provider != "local":
-        raise IntegrationNotConfigured
 
 
 def _new(scope: Scope, document: NewTicket, now_ms: int) -> TicketState:
