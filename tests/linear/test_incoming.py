@@ -95,6 +95,25 @@ def test_a_cancel_in_linear_cancels_here(mirror: Mirror) -> None:  # T-41
     assert mirror.push() == 0
 
 
+def test_a_cancel_in_linear_takes_the_task_back(mirror: Mirror) -> None:  # T-41
+    mirror.client.put_json("/workspaces/w/agents/ada", {"role": "coder"}, status=201)
+    ticket = mirror.mirrored(assigned_agent_id="ada")
+    assert ticket["status"] == "in_progress"
+    body = {"agent_id": "ada", "agent_role": "coder"}
+    claim = mirror.client.post_json("/leases/claim", body).json
+
+    theirs(mirror, ticket, state="Canceled")
+
+    assert mirror.get(ticket["id"])["status"] == "cancelled"
+    mirror.client.post_json(
+        f"/leases/{claim['lease_id']}/heartbeat",
+        {},
+        headers={"Authorization": f"Bearer {claim['lease_token']}"},
+        status=410,
+    )
+    assert mirror.push() == 0
+
+
 def test_a_cancel_in_linear_beats_a_later_change_here(mirror: Mirror) -> None:
     ticket = mirror.mirrored()
     mirror.linear.edit(ticket["sync"]["external_id"], state="Canceled")
