@@ -46,11 +46,17 @@ DELETE FROM workspace_agents
    AND workspace_id = :workspace_id;
 
 -- name: is_in_use :value
--- uses: idx_tickets_agent
-SELECT 1
+-- uses: idx_tickets_agent, idx_ticket_dispatches_agent
+-- Also by a ticket of another agent in whose stage it works.
+SELECT 1 AS found
   FROM tickets
  WHERE assigned_agent_id = :agent_id
    AND status IN ('open', 'in_progress', 'blocked')
+ UNION ALL
+SELECT 1
+  FROM ticket_dispatches
+ WHERE agent_id = :agent_id
+   AND ended_at_ms IS NULL
  LIMIT 1;
 
 -- name: able :one

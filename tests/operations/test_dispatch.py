@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
+from msgspec import UNSET
+
 from tests.dispatching import Desk
 from tests.factories import Json
+from tests.faults.states import digest
 from tests.worlds import World, refusal
 from tickets.errors import LeaseExpired, NotFound
 from tickets.lifecycle.domain.documents import (
@@ -16,7 +20,9 @@ from tickets.lifecycle.domain.documents import (
     WorkspaceChanges,
     WorkspaceDispatch,
 )
+from tickets.lifecycle.operations.dispatch import MANAGER
 from tickets.tracker.domain.documents import NewAssignment
+from tickets.tracker.domain.pipelines import Stage
 
 SCHEMA: Json = {"type": "object", "required": ["sha"]}
 # Two agents one after the other, and a way to give up.
@@ -179,6 +185,22 @@ class TestEnd:
         assert refusal(desk.world.transition, claim) == LeaseExpired.code
         desk.check()
 
+    def test_a_token_of_another_lease_or_of_one_that_is_over_proves_nothing(
+        self, desk: Desk
+    ) -> None:
+        ticket, other = desk.assigned(), desk.assigned()
+        claim, foreign = desk.claim(ticket), desk.claim(other)
+
+        assert refusal(desk.as_holder, ticket, foreign, "done") == "unauthorized"
+        assert refusal(desk.as_holder, desk.ticket(), claim, "done") == "unauthorized"
+        desk.pass_time(ms=10_000_000)
+        assert refusal(desk.as_holder, ticket, claim, "done") == "expired"
+        desk.world.advance()
+        assert refusal(desk.as_holder, ticket, claim, "done") == "expired"
+        desk.move(ticket, "cancelled")
+        assert refusal(desk.as_holder, ticket, claim, "done") == "expired"
+        desk.check()
+
     # T-06
     @pytest.mark.parametrize("way", ["event", "transition"])
     def test_an_output_that_fits_is_kept(self, way: str, desk: Desk) -> None:
@@ -333,6 +355,14 @@ class TestEnd:
         assert desk.now(ticket).status == "cancelled"
         assert desk.data(ticket)[-1]["trigger"] == "run_cancelled"
 
+    def test_who_works_in_a_stage_of_another_agents_ticket_is_in_use(self, desk: Desk) -> None:
+        ticket = desk.reviewed(REVIEWED)
+        desk.world.transition(desk.claim(ticket), "submit")
+
+        assert refusal(desk.do.agents.delete, desk.workspace_id, "r1") == "agent_in_use"
+        desk.world.transition(desk.world.claim("reviewer", "r1"), "approve")
+        desk.do.agents.delete(desk.workspace_id, "r1")
+
     def test_a_stage_for_which_there_is_nobody_waits_for_somebody(self, desk: Desk) -> None:
         ticket = desk.reviewed(REVIEWED, reviewer=False)
         desk.world.transition(desk.claim(ticket), "submit")
@@ -427,6 +457,31 @@ class TestReassign:
         desk.world.transition(claim)
         assert desk.now(ticket).status == "done"
         desk.check()
+
+    def test_what_is_told_of_the_task_before_means_nothing(self, desk: Desk) -> None:
+        ticket = desk.assigned()
+        old = desk.claim(ticket)
+        desk.assign(ticket, desk.other_agent_id)
+        before = digest(desk.world.db)
+        manager = desk.world.managers.of({"manager": MANAGER})
+        assert manager is not None
+        fact: Json = {"run_id": old.run.id, "now_ms": desk.world.clock.now_ms()}
+        done = Stage("done", terminal=True)
+
+        with desk.world.db.write() as tx:
+            for call in (
+                partial(manager.on_claim, attempt=2, agent_id="x", expires_at_ms=1),
+                partial(manager.on_heartbeat, expires_at_ms=1),
+                partial(manager.on_event, kind="ticket.blocked", data={"reason": "r"}),
+                partial(manager.on_event, kind="ticket.output", data={"output": 1}),
+                partial(manager.on_transition, stage=done, instructions="", output=UNSET),
+                partial(manager.on_fail, error="e", is_dead=True),
+                manager.on_release,
+                manager.on_lease_expired,
+            ):
+                call(tx, old.task.id, **fact)
+
+        assert digest(desk.world.db) == before
 
     def test_work_outside_becomes_a_task(self, desk: Desk) -> None:
         ticket = desk.start(desk.ticket())

@@ -105,11 +105,8 @@ class TicketWorkflow:
 
         Raises Unauthorized, LeaseExpired.
         """
-        row = None
-        if ticket.dispatch_state == "dispatched":
-            row = tx.one(
-                "ticket_dispatches.get", ticket_id=ticket.id, generation=ticket.generation
-            )
+        # Also where it was taken back: its agent is told that the lease is over.
+        row = tx.one("ticket_dispatches.get", ticket_id=ticket.id, generation=ticket.generation)
         if row is None or row["run_id"] is None:
             raise Unauthorized("This is not the lease token of the ticket's run")
         try:
