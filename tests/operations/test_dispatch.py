@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-
 from msgspec import UNSET
 
 from tests.dispatching import Desk
