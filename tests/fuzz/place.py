@@ -35,6 +35,7 @@ from tickets.lifecycle.domain.documents import (
     TeamDocument,
 )
 from tickets.lifecycle.domain.records import Ticket
+from tickets.lifecycle.domain.sync_documents import IntegrationDocument
 from tickets.tracker.domain.records import Claim
 
 Headers = Iterable[tuple[str, str]]
@@ -101,6 +102,18 @@ class Place:
         team = TeamDocument(name="f", agent_ids=[])
         world.lifecycle.teams.put(self.desk.workspace_id, "free", team)
         self.ticket, self.other_ticket = self.opened(), self.desk.ticket()
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect the workspace with Linear, where nobody answers."""
+        document = IntegrationDocument(
+            enabled=True,
+            auth_kind="api_key",
+            api_key="key",
+            team_id="team",
+            webhook_secrets=["secret"],
+        )
+        self.app.lifecycle.integrations.put(self.desk.workspace_id, document)
 
     def told(self) -> None:
         """Tell the ledger of a piece of work, and of a message about it."""

@@ -68,8 +68,8 @@ def cursors(place: Place) -> list[str]:
 
 
 def test_most_lists_have_a_second_page(place: Place) -> None:
-    # Among the few without one are the tasks of a ticket, which was given none.
-    assert len(cursors(place)) >= len(LISTS) - 3
+    # Without one are the tasks of a ticket, which was given none, and what is sent to Linear.
+    assert len(cursors(place)) >= len(LISTS) - 4
 
 
 @pytest.mark.parametrize("path", LISTS)

@@ -104,7 +104,8 @@ def test_the_documents_that_are_changed_here_are_sound(
     answer = send(place, operation, json.dumps(whole).encode())
 
     assert not is_wrong(operation, whole)
-    assert answer.status < 300 or answer.code == "not_dead_lettered"
+    # The task is in the queue, and the ticket is nobody's but ours.
+    assert answer.status < 300 or answer.code in ("not_dead_lettered", "not_synced")
 
 
 @OPERATIONS
