@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Client
 from tests.factories import Factory, Json, bearer, refused
+from tickets.app import Application
 
 W = {"X-Workspace-Id": "w"}
 
@@ -136,7 +137,9 @@ def test_tickets_can_start_with_the_next_sweep_only(serve: Callable[..., Client]
     made = ticket(desk)
     assert (made["status"], made["dispatch"]["state"]) == ("open", "waiting")
     assert made["dispatch"]["wait_reason"] is None
-    desk.app.lifecycle.sweep.sweep_tickets()
+    application = desk.app
+    assert isinstance(application, Application)
+    application.lifecycle.sweep.sweep_tickets()
 
     started = desk.get(f"/tickets/{made['id']}", headers=W, status=200).json
     assert (started["status"], started["dispatch"]["state"]) == ("in_progress", "queued")

@@ -35,8 +35,8 @@ def test_tickets_that_wait_are_started_by_sweeps_also_after_a_kill(tmp_path: Pat
             ids = waiting_tickets(client)
         kill_all(server)
 
-    flags = (*flags, "--dispatch-sweep-interval-ms", "100")
-    with tickets(tmp_path, *flags) as server:
+    often = ("--dispatch-sweep-interval-ms", "100")
+    with tickets(tmp_path, *flags, *often) as server:
         with Client(server) as client:
             for ticket_id in ids:
                 eventually(partial(is_started, client, ticket_id))

@@ -141,14 +141,11 @@ class TicketDispatcher:
 
         Where there is nobody, the task is held until a sweep finds somebody.
         """
-        definition = self._definitions.get(tx, row["pipeline_id"])
-        role = role_in(definition, stage)
-        found = "no_agent_for_role"
-        agent_id = row["agent_id"]
-        state, wait_reason = "waiting", None
+        role = role_in(self._definitions.get(tx, row["pipeline_id"]), stage)
+        agent_id, state, wait_reason = row["agent_id"], "waiting", None
         agent = None if role is None else self._readiness.executor(tx, ticket, role)
         if agent is None or isinstance(agent, str):
-            wait_reason = agent or found
+            wait_reason = agent or "no_agent_for_role"
             self._managed.hold(row["task_id"])
         else:
             agent_id, state = agent.agent_id, "queued"
