@@ -11,6 +11,7 @@ from tickets.errors import LeaseExpired
 from tickets.lifecycle.domain.documents import (
     DispatchSettings,
 )
+from tickets.lifecycle.operations.transitions import MAX_OUTPUT_BYTES
 
 SCHEMA: Json = {"type": "object", "required": ["sha"]}
 # Two agents one after the other, and a way to give up.
@@ -251,6 +252,34 @@ class TestEnd:
 
         assert desk.now(ticket).status == "cancelled"
         assert desk.data(ticket)[-1]["trigger"] == "run_cancelled"
+
+    def test_a_stage_can_be_done_again(self, desk: Desk) -> None:
+        ticket = desk.reviewed(REVIEWED)
+        first = desk.claim(ticket)
+
+        desk.world.transition(first, "again")
+
+        assert desk.now(ticket).dispatch.state == "queued"
+        again = desk.claim(ticket)
+        assert (again.task.id, again.run.attempt) == (first.task.id, 2)
+        desk.check()
+
+    @pytest.mark.parametrize("way", ["event", "transition"])
+    def test_an_output_beyond_all_measure_is_refused(self, way: str, desk: Desk) -> None:
+        ticket = desk.assigned()
+        claim = desk.claim(ticket)
+        output = "x" * MAX_OUTPUT_BYTES
+        before = desk.now(ticket)
+
+        if way == "event":
+            code = refusal(desk.report, claim, "ticket.output", output=output)
+        else:
+            code = refusal(desk.world.transition, claim, output=output)
+
+        assert code == "payload_too_large"
+        assert desk.now(ticket) == before
+        desk.report(claim, "ticket.output", output=output[:-2])
+        desk.check()
 
     def test_who_works_in_a_stage_of_another_agents_ticket_is_in_use(self, desk: Desk) -> None:
         ticket = desk.reviewed(REVIEWED)

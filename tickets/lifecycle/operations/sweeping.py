@@ -81,8 +81,13 @@ class Waiting:
     def _try(self, tx: Transaction, ticket: TicketState, caused_by: int | None) -> bool:
         if not has_news(self._readiness.look(tx, ticket), ticket):
             return False
-        with tx.savepoint():
-            self._dispatcher.attempt(tx, ticket, caused_by=caused_by)
+        try:
+            with tx.savepoint():
+                self._dispatcher.attempt(tx, ticket, caused_by=caused_by)
+        except TicketsError as error:
+            # It is no affair of whoever made the change; a sweep comes back to it.
+            if error.status >= 500:
+                raise
         return rows.found_ticket(tx, ticket.workspace_id, ticket.id).status != "open"
 
 
