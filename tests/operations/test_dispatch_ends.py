@@ -253,6 +253,17 @@ class TestEnd:
         assert desk.now(ticket).status == "cancelled"
         assert desk.data(ticket)[-1]["trigger"] == "run_cancelled"
 
+    def test_an_agent_whose_part_is_done_gets_the_next_ticket(self, desk: Desk) -> None:
+        desk.agent(desk.agent_id, max_active_tickets=1)
+        ticket = desk.reviewed(REVIEWED)
+        after = desk.assigned()
+        assert after.dispatch.wait_reason == "agent_busy"
+
+        desk.world.transition(desk.claim(ticket), "submit")
+
+        assert desk.now(after).dispatch.state == "queued"
+        desk.check()
+
     def test_a_stage_can_be_done_again(self, desk: Desk) -> None:
         ticket = desk.reviewed(REVIEWED)
         first = desk.claim(ticket)

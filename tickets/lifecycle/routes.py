@@ -107,8 +107,9 @@ def build_lifecycle(
         tasks=tracker.tasks,
         managed=tracker.managed,
     )
-    managers.add(MANAGER, TicketTasks(workflow, dispatcher, Reports(workflow, dispatcher)))
     waiting = Waiting(readiness, dispatcher, is_inline=dispatch_inline)
+    reports = Reports(workflow, dispatcher)
+    managers.add(MANAGER, TicketTasks(workflow, dispatcher, reports, waiting))
     following = Following(
         workflow, dispatcher if dispatch_inline else Deferred(workflow, dispatcher)
     )

@@ -17,6 +17,7 @@ from tickets.lifecycle.errors import ManagedByTicket, TicketBlocked
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.dispatch import TicketDispatcher, end
 from tickets.lifecycle.operations.reports import Reports
+from tickets.lifecycle.operations.sweeping import Waiting
 from tickets.lifecycle.operations.transitions import (
     check_output_size,
     complete,
@@ -37,11 +38,16 @@ class TicketTasks:
     """
 
     def __init__(
-        self, workflow: TicketWorkflow, dispatcher: TicketDispatcher, reports: Reports
+        self,
+        workflow: TicketWorkflow,
+        dispatcher: TicketDispatcher,
+        reports: Reports,
+        waiting: Waiting,
     ) -> None:
         self._workflow = workflow
         self._dispatcher = dispatcher
         self._reports = reports
+        self._waiting = waiting
 
     def refusal(self) -> TicketsError:
         """Return what a client is told who changes what is the ticket's to change."""
@@ -123,6 +129,8 @@ class TicketTasks:
         ticket = rows.found_ticket(tx, row["workspace_id"], row["ticket_id"])
         if not stage.terminal:
             self._dispatcher.place(tx, ticket, row, stage.name)
+            # Where somebody else goes on with it, this agent has less in hand.
+            self._waiting.next_for(tx, ticket.workspace_id, row["agent_id"], caused_by=None)
             return
         outcome = outcome_of(
             stage.name,
