@@ -33,14 +33,16 @@ BENCH_DB = $(if $(findstring command line,$(origin DB)),$(DB))
 # Processes of a parallel test run; the layers that only compute share the cores.
 JOBS ?= auto
 PYTEST := $(PY) -m pytest
-FAST := $(wildcard tests/domain tests/library tests/db tests/operations tests/http tests/contract tests/config)
+FAST := $(wildcard tests/domain tests/library tests/db tests/operations tests/http tests/linear tests/contract \
+	tests/config)
 MORE := $(wildcard tests/fuzz tests/races)
 SLOW := $(wildcard tests/stateful tests/process tests/faults)
 # What runs a second time, on PostgreSQL; SKIP_POSTGRES=1 leaves that out.
 SKIP_POSTGRES ?=
-TWICE := $(wildcard tests/operations tests/http tests/contract tests/fuzz tests/races \
+TWICE := $(wildcard tests/operations tests/http tests/linear tests/contract tests/fuzz tests/races \
 	tests/process/test_claims_race.py tests/process/test_import_command.py \
-	tests/process/test_copy.py tests/process/test_kill.py tests/process/test_metrics.py tests/process/test_opentelemetry.py \
+	tests/process/test_copy.py tests/process/test_kill.py tests/process/test_metrics.py \
+	tests/process/test_opentelemetry.py \
 	tests/faults/test_clock.py tests/faults/test_disk_full.py tests/faults/test_failing_requests.py \
 	tests/faults/test_failing_statements.py tests/faults/test_foreign_lock.py \
 	tests/faults/test_kill_loop.py tests/faults/test_stop.py)
