@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
 
-Outcome = Literal["done", "failed", "cancelled"]
-
-_FAILED: Final = frozenset({"failed", "error", "rejected", "abandoned", "dead_letter"})
-_CANCELLED: Final = frozenset({"cancelled", "canceled"})
+from tickets.tracker.domain.outcomes import CANCELLED_STAGES, FAILED_STAGES, Outcome
 
 
 def outcome_of(
@@ -21,6 +17,6 @@ def outcome_of(
     """
     if stage in chosen:
         return chosen[stage]
-    if stage == dead_letter_stage or stage in _FAILED:
+    if stage == dead_letter_stage or stage in FAILED_STAGES:
         return "failed"
-    return "cancelled" if stage in _CANCELLED else "done"
+    return "cancelled" if stage in CANCELLED_STAGES else "done"
