@@ -18,7 +18,8 @@ from tests.worlds import World, refusal
 from tickets.app import Application
 from tickets.config import Settings
 from tickets.db.database import Database, Transaction
-from tickets.ledger.operations.feed import Fact, LedgerFeed
+from tickets.ledger.domain.facts import Fact
+from tickets.ledger.operations.feed import LedgerFeed
 from tickets.ledger.operations.store import TxStore, event_of
 from tickets.ledger.routes import build_ledger
 from tickets.sqlite_task_ledger.events import Event

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from tickets.db.database import ConstraintViolated, StatementFailed, Transaction
+from tickets.ledger.domain.facts import Fact
 from tickets.ledger.operations.store import UNKNOWN_SEQ, FeedStore, TxStore
 from tickets.sqlite_task_ledger.errors import InvalidTransitionError, LedgerError
 from tickets.sqlite_task_ledger.events import (
@@ -29,24 +30,6 @@ _NOBODY: Final = "unknown"
 _REFUSALS: Final = (LedgerError, ConstraintViolated, StatementFailed)
 
 logger = logging.getLogger(__name__)
-
-
-class Fact(NamedTuple):
-    """Something that happened to a reserved req; texts that are too long are cut.
-
-    ``event_id`` makes a fact that is told twice a replay: it begins with the req.
-    """
-
-    req: str
-    state: str
-    now_ms: int
-    source: str
-    actor: str | None = None
-    stage: str | None = None
-    message: str | None = None
-    data: dict[str, Any] | None = None
-    event_id: str | None = None
-    scope: str | None = None
 
 
 class _Report(NamedTuple):

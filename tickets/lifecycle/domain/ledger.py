@@ -1,18 +1,14 @@
-"""What the ledger is told of a ticket: one entry for each state that a change brought."""
+"""What the ledger is told of a ticket: one fact for each state that a change brought."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final
 
-from msgspec import Struct
-
+from tickets.ledger.domain.facts import Fact
 from tickets.lifecycle.domain.events import Notes
 from tickets.lifecycle.domain.state import TicketState
 
-LedgerState = Literal[
-    "RECEIVED", "QUEUED", "RUNNING", "BLOCKED", "COMPLETED", "FAILED", "CANCELLED"
-]
-_STATES: Final[dict[str, LedgerState]] = {
+_STATES: Final = {
     "in_progress": "RUNNING",
     "blocked": "BLOCKED",
     "done": "COMPLETED",
@@ -21,47 +17,33 @@ _STATES: Final[dict[str, LedgerState]] = {
 }
 
 
-class LedgerEntry(Struct, frozen=True, kw_only=True):
-    """An entry before it is stored; ``event_id`` makes a repetition harmless."""
-
-    req: str
-    source: str
-    state: LedgerState
-    actor: str
-    stage: str | None
-    message: str | None
-    scope: str
-    event_id: str
-
-
 def entries_of(
     before: TicketState | None,
     after: TicketState,
     notes: Notes,
     *,
     is_first_assignment: bool,
-) -> list[LedgerEntry]:
+) -> list[Fact]:
     """Return what a change means to the ledger, in order."""
-    states: list[LedgerState] = []
+    states: list[str] = []
     if before is None:
         states.append("RECEIVED")
     if is_first_assignment:
         states.append("QUEUED")
     if before is not None and before.status != after.status:
         states.append(_STATES[after.status])
-    shared: dict[str, Any] = {
-        "req": f"ticket:{after.id}",
-        "source": "tickets",
-        "actor": notes.actor,
-        "stage": notes.stage,
-        "scope": after.workspace_id,
-    }
+    req = f"ticket:{after.id}"
     return [
-        LedgerEntry(
+        Fact(
+            req=req,
             state=state,
+            now_ms=notes.now_ms,
+            source="tickets",
+            actor=notes.actor,
+            stage=notes.stage,
             message=after.error_message or after.status_reason,
-            event_id=f"ticket:{after.id}:v{after.version}:{state}",
-            **shared,
+            event_id=f"{req}:v{after.version}:{state}",
+            scope=after.workspace_id,
         )
         for state in states
     ]

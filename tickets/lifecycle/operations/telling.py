@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tickets.db.database import Transaction
-from tickets.ledger.operations.feed import Fact, LedgerFeed
+from tickets.ledger.operations.feed import LedgerFeed
 from tickets.lifecycle.domain.events import Notes
 from tickets.lifecycle.domain.ledger import entries_of
 from tickets.lifecycle.domain.state import TicketState
@@ -19,27 +19,11 @@ class LedgerFollower:
         self, tx: Transaction, before: TicketState | None, after: TicketState, notes: Notes
     ) -> None:
         """Look at a change that was made."""
-        entries = entries_of(
-            before,
-            after,
-            notes,
-            is_first_assignment=self._is_first_assignment(tx, before, after),
-        )
-        for entry in entries:
-            self._feed.record(
-                tx,
-                Fact(
-                    req=entry.req,
-                    state=entry.state,
-                    now_ms=notes.now_ms,
-                    source=entry.source,
-                    actor=entry.actor,
-                    stage=entry.stage,
-                    message=entry.message,
-                    event_id=entry.event_id,
-                    scope=entry.scope,
-                ),
-            )
+        if not self._feed.is_on:
+            return
+        is_first = self._is_first_assignment(tx, before, after)
+        for fact in entries_of(before, after, notes, is_first_assignment=is_first):
+            self._feed.record(tx, fact)
 
     def _is_first_assignment(
         self, tx: Transaction, before: TicketState | None, after: TicketState

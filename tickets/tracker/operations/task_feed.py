@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from tickets.db.database import Transaction
+from tickets.ledger.domain.facts import Fact
 from tickets.ledger.domain.reserved import TASK_PREFIX
-from tickets.ledger.operations.feed import Fact, LedgerFeed
+from tickets.ledger.operations.feed import LedgerFeed
 from tickets.sqlite_task_ledger.events import is_req
 from tickets.sqlite_task_ledger.snapshots import Snapshot
 from tickets.tracker.domain.outcomes import Outcome
