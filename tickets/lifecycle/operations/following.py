@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tickets.db.database import Transaction
@@ -57,13 +59,8 @@ class Following:
             self._unblock(ticket, caused_by)
 
     def _attempt(self, tx: Transaction, ticket: TicketState, caused_by: int | None) -> None:
-        try:
-            with tx.savepoint():
-                self._dispatcher.attempt(tx, ticket, caused_by=caused_by)
-        except TicketsError as error:
-            # What the service itself could not do undoes all of it, and is tried again.
-            if error.status >= 500:
-                raise
+        with refusals_passed_over(), tx.savepoint():
+            self._dispatcher.attempt(tx, ticket, caused_by=caused_by)
 
     def _unblock(self, ticket: TicketState, caused_by: int | None) -> None:
         def go_on(tx: Transaction, ticket: TicketState, notes: Notes) -> None:
@@ -72,11 +69,21 @@ class Following:
             self._dispatcher.resume(tx, ticket, notes)
 
         scope = Scope(workspace_id=ticket.workspace_id, actor=SYSTEM)
-        try:
+        with refusals_passed_over():
             self._workflow.mutate(scope, ticket.id, go_on, caused_by=caused_by)
-        except TicketsError as error:
-            if error.status >= 500:
-                raise
+
+
+@contextmanager
+def refusals_passed_over() -> Iterator[None]:
+    """Let the block be refused: that is no affair of whoever made the change.
+
+    What the service itself could not do undoes all of it, and is tried again.
+    """
+    try:
+        yield
+    except TicketsError as error:
+        if error.status >= 500:
+            raise
 
 
 def _is_assigned_anew(before: TicketState | None, after: TicketState) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from tickets.db.database import Collision, Database, Row, Transaction
-from tickets.errors import TicketsError
 from tickets.lifecycle.domain.actors import SYSTEM, Scope
 from tickets.lifecycle.domain.events import Notes
 from tickets.lifecycle.domain.state import TicketState
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.dispatch import TicketDispatcher
-from tickets.lifecycle.operations.following import MAX_FOLLOWING, Following
+from tickets.lifecycle.operations.following import (
+    MAX_FOLLOWING,
+    Following,
+    refusals_passed_over,
+)
 from tickets.lifecycle.operations.readiness import Ready, TicketReadiness, role_in
 from tickets.lifecycle.operations.workflow import TicketWorkflow
 from tickets.tracker.operations.pipelines import Definitions
@@ -81,13 +85,8 @@ class Waiting:
     def _try(self, tx: Transaction, ticket: TicketState, caused_by: int | None) -> bool:
         if not has_news(self._readiness.look(tx, ticket), ticket):
             return False
-        try:
-            with tx.savepoint():
-                self._dispatcher.attempt(tx, ticket, caused_by=caused_by)
-        except TicketsError as error:
-            # It is no affair of whoever made the change; a sweep comes back to it.
-            if error.status >= 500:
-                raise
+        with refusals_passed_over(), tx.savepoint():
+            self._dispatcher.attempt(tx, ticket, caused_by=caused_by)
         return rows.found_ticket(tx, ticket.workspace_id, ticket.id).status != "open"
 
 
@@ -138,42 +137,46 @@ class Sweep:
 
     def place_waiting(self) -> None:
         """Find somebody for tasks in stages for which there was nobody."""
-        after_seq, page = 0, [Row()] * PAGE_ROWS
-        for _ in range(SWEEP_ROWS // PAGE_ROWS):
-            if len(page) < PAGE_ROWS:
-                return
-            with self._db.read() as tx:
-                page = tx.many(
-                    "ticket_dispatches.waiting", after_seq=after_seq, limit=PAGE_ROWS
-                )
-                due = [row for row in page if self._has_somebody(tx, row)]
-            for row in due:
-                self._alone(row, self._put)
-            after_seq = page[-1]["seq"] if page else after_seq
+        self._each(
+            lambda tx, after_seq: tx.many(
+                "ticket_dispatches.waiting", after_seq=after_seq, limit=PAGE_ROWS
+            ),
+            self._has_somebody,
+            self._put,
+        )
 
     def unblock(self) -> None:
         """Let tickets go on which other ones blocked that do no longer."""
-        after_seq, page = 0, [Row()] * PAGE_ROWS
+        self._each(
+            lambda tx, after_seq: tx.many(
+                "tickets.dependent", after_seq=after_seq, limit=PAGE_ROWS
+            ),
+            lambda tx, row: not rows.blockers_of(tx, row["id"]),
+            self._look_again,
+        )
+
+    def _each(
+        self,
+        read: Callable[[Transaction, int], list[Row]],
+        is_due: Callable[[Transaction, Row], bool],
+        work: Callable[[Transaction, Row], None],
+    ) -> None:
+        """Do work for the rows that are due, in the order of their ``seq``, page by page."""
+        after_seq = 0
         for _ in range(SWEEP_ROWS // PAGE_ROWS):
+            with self._db.read() as tx:
+                page = read(tx, after_seq)
+                due = [row for row in page if is_due(tx, row)]
+            for row in due:
+                self._alone(row, work)
             if len(page) < PAGE_ROWS:
                 return
-            with self._db.read() as tx:
-                page = tx.many("tickets.dependent", after_seq=after_seq, limit=PAGE_ROWS)
-                due = [row for row in page if not rows.blockers_of(tx, row["id"])]
-            for row in due:
-                self._alone(row, self._look_again)
-            after_seq = page[-1]["seq"] if page else after_seq
+            after_seq = page[-1]["seq"]
 
     def _alone(self, row: Row, work: Callable[[Transaction, Row], None]) -> None:
         """Do work for one ticket; a refusal is for the next sweep to look at again."""
-        try:
-            with self._db.write() as tx:
-                work(tx, row)
-        except Collision:
-            pass
-        except TicketsError as error:
-            if error.status >= 500:
-                raise
+        with suppress(Collision), refusals_passed_over(), self._db.write() as tx:
+            work(tx, row)
 
     def _is_due(self, tx: Transaction, row: Row) -> bool:
         ticket = rows.found_ticket(tx, row["workspace_id"], row["id"])
