@@ -15,11 +15,16 @@ RETURNING seq;
 
 -- name: open :run
 -- uses: primary key
--- The first event of many reqs at once, whose numbers nobody asks for.
-INSERT INTO task_events (req, n, state, previous_state, is_terminal, actor, source, stage, message,
-                         data_json, event_id, scope, ts_ms, recorded_at_ms)
-VALUES (:req, :n, :state, :previous_state, :is_terminal, :actor, :source, :stage, :message,
-        :data_json, :event_id, :scope, :ts_ms, :recorded_at_ms);
+-- The first event of a req, whose number nobody asks for. Their snapshots are made all at once.
+INSERT INTO task_events (req, n, state, is_terminal, actor, source, stage, message, data_json,
+                         event_id, scope, ts_ms, recorded_at_ms)
+VALUES (:req, 1, :state, 0, :actor, :source, :stage, :message, :data_json, :event_id, :scope,
+        :ts_ms, :recorded_at_ms);
+
+-- name: newest :value
+-- uses: primary key
+SELECT COALESCE(MAX(seq), 0)
+  FROM task_events;
 
 -- name: by_event_id :one
 -- uses: idx_task_events_event_id

@@ -55,13 +55,17 @@ VALUES (:req, :scope, :state, :is_terminal, :stage, :actor, :source, :message, :
 
 -- name: open :run
 -- uses: primary key
--- For reqs whose first event was written just now, many at once.
+-- For the first events that this transaction has written behind a number. What others have written
+-- there has its snapshots.
 INSERT INTO task_state_snapshot (
        req, scope, state, is_terminal, stage, actor, source, message, data_json, first_event_at_ms,
        last_event_at_ms, state_entered_at_ms, terminal_at_ms, event_count, last_seq, attempts)
-VALUES (:req, :scope, :state, :is_terminal, :stage, :actor, :source, :message, :data_json,
-        :first_event_at_ms, :last_event_at_ms, :state_entered_at_ms, :terminal_at_ms, :event_count,
-        (SELECT seq FROM task_events WHERE req = :req AND n = 1), :attempts);
+SELECT req, scope, state, is_terminal, stage, actor, source, message, data_json, recorded_at_ms,
+       recorded_at_ms, recorded_at_ms, NULL, n, seq, 0
+  FROM task_events AS e
+ WHERE seq > :after_seq
+   AND NOT EXISTS (SELECT 1 FROM task_state_snapshot AS s WHERE s.req = e.req)
+ ORDER BY seq;
 
 -- name: drop :run
 -- uses: sqlite_autoindex_task_state_snapshot_1

@@ -24,7 +24,8 @@ from tickets.ledger.operations.store import TxStore, event_of
 from tickets.ledger.routes import build_ledger
 from tickets.sqlite_task_ledger.events import Event
 from tickets.sqlite_task_ledger.rebuilding import verify
-from tickets.sqlite_task_ledger.snapshots import Snapshot
+from tickets.sqlite_task_ledger.snapshots import Snapshot, fold
+from tickets.sqlite_task_ledger.states import DEFAULT_MACHINE
 from tickets.tracker.domain.documents import RetryPolicyDocument
 from tickets.tracker.domain.records import Claim
 from tickets.tracker.operations.task_feed import TaskFeed
@@ -558,6 +559,41 @@ def test_L31_no_history_of_tasks_is_refused(
         assert differing(world) == [], f"seed {seed}"
         check_history(world)
         world.check()
+
+
+@pytest.mark.parametrize("previous", DEFAULT_MACHINE.open)
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_step_in_one_statement_folds_as_the_fold_does(
+    world: World, previous: str, bare: bool
+) -> None:
+    feed, moment = LedgerFeed(), iter(range(1, 1000))
+    words: dict[str, Any] = {"actor": "b", "stage": "t", "message": "m", "data": {"b": 2}}
+    start = "RECEIVED" if previous == "RECEIVED" else "QUEUED"
+    for state in DEFAULT_MACHINE.successors(previous):
+        req = f"task:{state}"
+        with world.db.write() as tx:
+            feed.record(tx, Fact(req, start, next(moment), "tracker", "a", "s", "l", {"a": 1}))
+            feed.record(tx, Fact(req, previous, next(moment), "tracker", "a"))
+            before = feed.snapshot(tx, req)
+            fact = Fact(req, state, next(moment), "tracker", **({} if bare else words))
+            assert not feed.step(tx, fact, unless=previous)
+            assert feed.step(tx, fact)
+
+        last, now = events(world, req)[-1], snapshot(world, req)
+        assert before is not None
+        assert now == fold(before, last)
+        assert last.previous_state == previous
+        assert now.actor == ("a" if bare else "b")
+
+
+def test_a_step_that_may_not_follow_is_none(world: World) -> None:
+    feed = LedgerFeed()
+    with world.db.write() as tx:
+        assert not feed.step(tx, Fact("task:x", "QUEUED", 1, "tracker"))
+        feed.record(tx, Fact("task:x", "BLOCKED", 2, "tracker"))
+        assert not feed.step(tx, Fact("task:x", "COMPLETED", 3, "tracker"))
+
+    assert states(world, "x") == ["RECEIVED", "BLOCKED"]
 
 
 @pytest.mark.refusals

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .events import Event
 
 # States from which RUNNING is a new attempt; a resume from BLOCKED is none.
-_ATTEMPTED_FROM: Final = frozenset({"RECEIVED", "QUEUED", "RETRYING", "STALE"})
+ATTEMPTED_FROM: Final = frozenset({"RECEIVED", "QUEUED", "RETRYING", "STALE"})
 
 
 class Snapshot(NamedTuple):
@@ -66,7 +66,7 @@ def fold(before: Snapshot | None, event: Event) -> Snapshot:
             attempts=0,
         )
     is_same = event.state == before.state
-    is_attempt = event.state == "RUNNING" and before.state in _ATTEMPTED_FROM
+    is_attempt = event.state == "RUNNING" and before.state in ATTEMPTED_FROM
     return Snapshot(
         req=before.req,
         scope=before.scope,

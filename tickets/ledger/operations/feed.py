@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from tickets.db.database import ConstraintViolated, StatementFailed, Transaction
 from tickets.ledger.domain.facts import Fact
-from tickets.ledger.operations.store import UNKNOWN_SEQ, FeedStore, TxStore
+from tickets.ledger.operations.store import FeedStore, TxStore
 from tickets.sqlite_task_ledger.errors import InvalidTransitionError, LedgerError
 from tickets.sqlite_task_ledger.events import (
     MAX_MESSAGE,
     MAX_NAME,
     MAX_STAGE,
-    Event,
     canonical_json,
     is_req,
 )
 from tickets.sqlite_task_ledger.rules import next_event
-from tickets.sqlite_task_ledger.snapshots import Snapshot, fold
+from tickets.sqlite_task_ledger.snapshots import ATTEMPTED_FROM, Snapshot, fold
 from tickets.sqlite_task_ledger.states import DEFAULT_MACHINE
+
+
+def _listed(states: Iterable[str]) -> str:
+    return f",{','.join(states)},"
+
 
 # What is counted; declared in ledger/readings.py.
 FEED_ERRORS: Final = "tickets_ledger_feed_errors"
 HEARTBEAT_MIN_INTERVAL_MS: Final = 30_000
 
 _NOBODY: Final = "unknown"
+# Each state with those that it may follow, between commas and with one at both ends.
+_PREVIOUS: Final = {
+    state: _listed(each for each in DEFAULT_MACHINE.open if DEFAULT_MACHINE.allows(each, state))
+    for state in (*DEFAULT_MACHINE.open, *DEFAULT_MACHINE.terminal)
+}
+_ATTEMPTED_FROM: Final = _listed(sorted(ATTEMPTED_FROM))
 _REFUSALS: Final = (LedgerError, ConstraintViolated, StatementFailed)
 
 logger = logging.getLogger(__name__)
@@ -79,8 +89,36 @@ class LedgerFeed:
         A way over other states is needed where something was not told, as for what was there
         before the ledger; a fact that was told before is told once.
         """
-        if self.is_on and is_req(fact.req):
+        if self.is_on and is_req(fact.req) and not self.step(tx, fact):
             self.follow(tx, self.snapshot(tx, fact.req), fact)
+
+    def step(self, tx: Transaction, fact: Fact, *, unless: str | None = None) -> bool:
+        """Add an event where it may follow what is there; tell whether it was added.
+
+        One statement, which folds as ``snapshots.fold`` does. An actor who is left out is the
+        one before. Nothing is added behind the state ``unless``.
+        """
+        report = _report(fact)
+        previous = _PREVIOUS[fact.state]
+        try:
+            added = tx.value(
+                "task_facts.step",
+                req=report.req,
+                state=fact.state,
+                is_terminal=int(fact.state in DEFAULT_MACHINE.terminal),
+                actor=report.actor if fact.actor else None,
+                source=report.source,
+                stage=report.stage,
+                message=report.message,
+                data_json=report.data_json,
+                event_id=report.event_id,
+                now_ms=fact.now_ms,
+                previous=previous if unless is None else previous.replace(f",{unless},", ","),
+                attempted_from=_ATTEMPTED_FROM if fact.state == "RUNNING" else "",
+            )
+        except _REFUSALS:
+            return False
+        return bool(added)
 
     def follow(self, tx: Transaction, before: Snapshot | None, fact: Fact) -> None:
         """Do the same where the present snapshot is known."""
@@ -105,9 +143,9 @@ class LedgerFeed:
             return
         try:
             with tx.savepoint():
-                rows = [_first_row(fact) for fact in facts]
-                tx.run_many("task_events.open", rows)
-                tx.run_many("task_state_snapshot.open", rows)
+                after_seq = tx.value("task_events.newest")
+                tx.run_many("task_events.open", map(_first, facts))
+                tx.run("task_state_snapshot.open", after_seq=after_seq)
         except _REFUSALS as error:
             self._refused(tx, facts[0].req, error)
 
@@ -182,27 +220,8 @@ def _report(fact: Fact) -> _Report:
     )
 
 
-def _first_row(fact: Fact) -> dict[str, Any]:
-    """Return what goes into both tables with the first event of a req."""
-    report = _report(fact)
-    event = Event(
-        seq=UNKNOWN_SEQ,
-        req=fact.req,
-        n=1,
-        state=fact.state,
-        previous_state=None,
-        is_terminal=False,
-        actor=report.actor,
-        source=report.source,
-        stage=report.stage,
-        message=report.message,
-        data_json=report.data_json,
-        event_id=report.event_id,
-        scope=report.scope,
-        ts_ms=None,
-        recorded_at_ms=fact.now_ms,
-    )
-    row = event._asdict()
-    row.update(fold(None, event)._asdict())
-    row["is_terminal"] = 0
-    return row
+def _first(fact: Fact) -> dict[str, Any]:
+    """Return the columns in which first events differ."""
+    columns = _report(fact)._asdict()
+    columns.update(state=fact.state, recorded_at_ms=fact.now_ms)
+    return columns

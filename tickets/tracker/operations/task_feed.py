@@ -20,6 +20,8 @@ _ENDS: Final[dict[Outcome, str]] = {
     "failed": "FAILED",
     "cancelled": "CANCELLED",
 }
+# What becomes of a task that is held, which it stays.
+_HELD: Final = {"QUEUED": "BLOCKED", "RETRYING": "BLOCKED"}
 # Only facts of a task that is at work again begin a new life; others come too late for it.
 _BEGINNINGS: Final = frozenset({"claimed", "requeued"})
 # Ids of the service never hold it; a task of another tracker whose id does has one life.
@@ -233,34 +235,41 @@ class TaskFeed:
         if not self._ledger.is_on:
             return
         req = f"{TASK_PREFIX}{task_id}"
-        before = self._present(tx, req)
-        if before is not None and before.is_terminal:
-            if fact not in _BEGINNINGS or _ODD in task_id:
-                return
-            req, before = _next_life(before.req), None
-        elif before is not None:
-            req = before.req
-        if not is_req(req):
-            return
-        if heeds_hold and before is not None and before.state == "BLOCKED":
-            if state == "STALE":
-                return
-            state = "BLOCKED" if state in ("QUEUED", "RETRYING") else state
-        self._ledger.follow(
-            tx,
-            before,
-            Fact(
-                req,
-                state,
-                now_ms,
-                SOURCE,
-                actor or (before.actor if before is not None else "api"),
-                stage,
-                message,
-                data,
-                f"{req}:{run_id or 0}:{fact}:{version}",
-            ),
+        told = Fact(
+            req,
+            state,
+            now_ms,
+            SOURCE,
+            actor,
+            stage,
+            message,
+            data,
+            f"{req}:{run_id or 0}:{fact}:{version}",
         )
+        if not self._ledger.step(tx, told, unless="BLOCKED"):
+            self._tell_otherwise(tx, told, fact, heeds_hold=heeds_hold)
+
+    def _tell_otherwise(
+        self, tx: Transaction, told: Fact, what: str, *, heeds_hold: bool
+    ) -> None:
+        """Tell a fact that is not the next step of the task's first life."""
+        before = self._present(tx, told.req)
+        if before is not None and before.is_terminal:
+            if what not in _BEGINNINGS or _ODD in told.req[len(TASK_PREFIX) :]:
+                return
+            told, before = _renamed(told, _next_life(before.req)), None
+        elif before is not None:
+            told = _renamed(told, before.req)
+        if not is_req(told.req):
+            return
+        actor = "api" if before is None else before.actor
+        told = told._replace(actor=told.actor or actor)
+        if before is None or before.state != "BLOCKED" or not heeds_hold:
+            self._ledger.follow(tx, before, told)
+        elif told.state != "STALE":
+            self._ledger.follow(
+                tx, before, told._replace(state=_HELD.get(told.state, told.state))
+            )
 
     def _present(self, tx: Transaction, req: str) -> Snapshot | None:
         """Return the task's present life, which is nearly always its first."""
@@ -279,3 +288,9 @@ def _next_life(req: str) -> str:
     """Return the req that follows one that has ended."""
     first, _, number = req[len(TASK_PREFIX) :].partition(":")
     return f"{TASK_PREFIX}{first}:{int(number or 1) + 1}"
+
+
+def _renamed(fact: Fact, req: str) -> Fact:
+    """Return a fact of another req, with the event id that it has there."""
+    assert fact.event_id is not None, "each fact of a task has one"
+    return fact._replace(req=req, event_id=req + fact.event_id[len(fact.req) :])
