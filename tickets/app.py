@@ -22,6 +22,7 @@ from tickets.ledger.operations.feed import LedgerFeed
 from tickets.ledger.readings import LEDGER_COUNTED
 from tickets.ledger.routes import build_ledger, ledger_routes
 from tickets.lifecycle.linear.transport import Transport, post
+from tickets.lifecycle.readings import sync_readings
 from tickets.lifecycle.routes import build_lifecycle, lifecycle_routes
 from tickets.lifecycle.worker import SyncWorker
 from tickets.tracker.operations.copies import copy_all
@@ -104,6 +105,7 @@ class Application:
             self.lifecycle.reconcile,
         )
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
+        metrics.add_reading(functools.partial(sync_readings, db, clock))
         self.housekeeping = Housekeeping(db, clock, self.operations.readiness, settings)
         self.housekeeping.every(
             settings.dispatch_sweep_interval_ms / 1000, self.lifecycle.sweep.sweep_tickets

@@ -19,6 +19,12 @@ SELECT 1
  WHERE workspace_id = :workspace_id
    AND enabled = 1;
 
+-- name: counts :many
+-- scans: integrations_linear, a row for each workspace that is connected, at each scrape
+SELECT CASE WHEN enabled = 1 THEN status ELSE 'off' END AS state, COUNT(*) AS row_count
+  FROM integrations_linear
+ GROUP BY CASE WHEN enabled = 1 THEN status ELSE 'off' END;
+
 -- name: workspace_of_team :value
 -- uses: idx_integrations_linear_team
 SELECT workspace_id

@@ -22,6 +22,13 @@ SELECT id
  ORDER BY next_attempt_at_ms, id
  LIMIT :limit;
 
+-- name: pending :one
+-- uses: idx_sync_inbox_due
+-- scans: sync_inbox, what is to be applied, at each scrape
+SELECT COUNT(*) AS row_count, MIN(received_at_ms) AS oldest_ms
+  FROM sync_inbox
+ WHERE state = 'pending';
+
 -- name: take :one
 -- uses: primary key
 -- Counts the attempt before it is made, so that what breaks a process is not tried for ever.

@@ -162,6 +162,22 @@ SELECT state, COUNT(*) AS row_count
    AND state IN ('pending', 'inflight', 'dead')
  GROUP BY state;
 
+-- name: pending :one
+-- uses: idx_sync_outbox_due
+-- scans: sync_outbox, what is to be sent, at each scrape
+-- Of all workspaces, also of those whose queue is paused.
+SELECT COUNT(*) AS row_count, MIN(created_at_ms) AS oldest_ms
+  FROM sync_outbox
+ WHERE state IN ('pending', 'inflight');
+
+-- name: dead_count :value
+-- uses: idx_sync_outbox_dead
+-- Every row has a ticket; said, SQLite does not walk through what was sent as well.
+SELECT COUNT(*)
+  FROM sync_outbox
+ WHERE state = 'dead'
+   AND ticket_id > '';
+
 -- name: page :many
 -- uses: idx_sync_outbox_workspace
 SELECT id, workspace_id, ticket_id, op, payload_json, state, attempts, next_attempt_at_ms,
