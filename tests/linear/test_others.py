@@ -44,6 +44,31 @@ def test_comments_go_both_ways_and_each_is_there_once(mirror: Mirror) -> None:
     assert mirror.outcomes()[-2:].count("echo") == 1
 
 
+def test_links_of_a_ticket_that_comes_to_be_mirrored_become_relations(mirror: Mirror) -> None:
+    old = mirror.mirrored(title="Old")
+    new = mirror.create(provider="local", title="New")
+    local = mirror.create(provider="local", title="Local")
+    for source, type_, target in [
+        (new, "blocks", old),
+        (old, "relatesTo", new),
+        (new, "blocks", local),
+    ]:
+        post(mirror, source, "links", {"type": type_, "target_ticket_id": target["id"]})
+    assert mirror.push() == 0
+
+    mirror.patch(new["id"], provider="linear")
+    mirror.settle()
+
+    issues = {
+        mirror.get(each["id"])["sync"]["external_id"]: each["title"] for each in [old, new]
+    }
+    assert sorted(
+        (issues[each["issueId"]], each["type"], issues[each["relatedIssueId"]])
+        for each in mirror.linear.relations.values()
+    ) == [("New", "blocks", "Old"), ("Old", "related", "New")]
+    assert {row["state"] for row in mirror.outbox()} == {"done"}
+
+
 def test_links_become_relations_and_go_again(mirror: Mirror) -> None:
     one, other = mirror.mirrored(), mirror.mirrored()
     local = mirror.client.post_json("/tickets", {"title": "l"}, headers=mirror.headers).json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from tickets.db.database import Row, Transaction
@@ -17,6 +17,7 @@ from tickets.web.answers import to_json
 
 OUTBOX_TOPIC: Final = "sync-outbox"
 
+PAGE_ROWS: Final = 200
 _RELATIONS: Final = {"blocks": "blocks", "relatesTo": "related", "duplicateOf": "duplicate"}
 
 
@@ -53,6 +54,7 @@ class Outbox:
             if not is_theirs:
                 fields = {"fields": plain_values(after)}
                 _add(tx, after.workspace_id, after.id, "issue_create", fields, notes.now_ms)
+                _tell_links(tx, after, notes.now_ms)
             return
         assert before is not None
         if not is_theirs and is_mirrored(tx, after):
@@ -149,8 +151,19 @@ def tell_comment(
         _add(tx, ticket.workspace_id, ticket.id, "comment_create", payload, now_ms)
 
 
+def _tell_links(tx: Transaction, ticket: TicketState, now_ms: int) -> None:
+    """Let Linear hear of the links that a ticket has when it comes to be mirrored."""
+    after_seq = 0
+    while links := tx.many(
+        "ticket_links.of_ticket", ticket_id=ticket.id, after_seq=after_seq, limit=PAGE_ROWS
+    ):
+        for link in links:
+            _tell_link(tx, ticket, "relation_create", link, now_ms)
+        after_seq = links[-1]["seq"]
+
+
 def _tell_link(
-    tx: Transaction, ticket: TicketState, op: str, link: dict[str, str], now_ms: int
+    tx: Transaction, ticket: TicketState, op: str, link: Mapping[str, Any], now_ms: int
 ) -> None:
     """Let Linear hear of a link that came or went, where both its ends are mirrored."""
     source_id, target_id = link["source_ticket_id"], link["target_ticket_id"]
