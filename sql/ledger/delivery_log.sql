@@ -1,7 +1,8 @@
 -- Deliveries: a row for each message that was let through.
 --
 -- Invariants
---   a row with the status recorded counts, one with the status failed does not.
+--   a row with the status recorded counts, one with the status failed does not;
+--   keys in a channel of the service's own begin with the workspace that they belong to.
 
 -- name: add :value
 -- uses: primary key
@@ -51,11 +52,24 @@ RETURNING id, channel, dedupe_key, req, state, payload_hash, cooldown_ms, status
 -- name: page :many
 -- uses: primary key
 -- From the cursor on and no further than :limit rows, but for those that a filter leaves out.
+-- What the service delivered itself is there for the workspace that it was for.
 SELECT id, channel, dedupe_key, req, state, payload_hash, cooldown_ms, status, delivered_at_ms,
        suppressed_count, last_suppressed_at_ms
   FROM delivery_log
  WHERE id > :after_id
    AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
    AND (CAST(:req AS TEXT) IS NULL OR req = :req)
+   AND (substr(channel, 1, 7) NOT IN ('linear-', 'system-')
+        OR substr(dedupe_key, 1, length(CAST(:scope AS TEXT)) + 1) = CAST(:scope AS TEXT) || ':')
  ORDER BY id
  LIMIT :limit;
+
+-- name: forget_linear :run
+-- uses: idx_delivery_log_linear
+DELETE FROM delivery_log
+ WHERE id IN (SELECT id
+                FROM delivery_log
+               WHERE substr(channel, 1, 7) = 'linear-'
+                 AND delivered_at_ms < :before_ms
+               ORDER BY delivered_at_ms
+               LIMIT :limit);

@@ -5,7 +5,7 @@
 
 -- name: add :value
 -- uses: primary key
--- No row means that it was there already.
+-- No row means that it was there already, which the ledger says first; see delivery_log.sql.
 INSERT INTO sync_inbox (workspace_id, delivery_id, source, payload_json, state, attempts,
                         next_attempt_at_ms, outcome, received_at_ms)
 VALUES (:workspace_id, :delivery_id, :source, :payload_json, :state, 0, :now_ms, :outcome,

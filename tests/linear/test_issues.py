@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tickets.lifecycle.linear.issues import (
@@ -96,6 +96,13 @@ def test_what_is_no_issue_is_refused(key: str, value: object) -> None:
         read_issue(webhook_data(**{key: value}))
 
 
+@pytest.mark.parametrize("odd", ["x" * 101, "a\0b", "a\nb", "\ud800"])
+def test_an_id_is_a_short_word(odd: str) -> None:
+    assert read_issue(webhook_data(id="x" * 100)).id == "x" * 100
+    with pytest.raises(Unreadable):
+        read_issue(webhook_data(id=odd))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -103,6 +110,8 @@ JSON = st.recursive(
 )
 
 
+# A machine that has other things to do draws slowly.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(sorted(webhook_data())), JSON))
 def test_whatever_linear_sends_is_read_or_refused(changed: dict[str, Any]) -> None:
     try:

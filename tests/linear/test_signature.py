@@ -74,4 +74,6 @@ def test_a_header_that_is_no_time_is_none(header: str | None) -> None:
 def test_a_delivery_without_an_id_is_known_by_its_body() -> None:
     assert delivery_key(BODY, "7b1e") == "7b1e"
     assert delivery_key(BODY, None) == f"sha256:{hashlib.sha256(BODY).hexdigest()}"
-    assert delivery_key(BODY, "") == delivery_key(BODY, None)
+    for odd in ("", "two words", "é", "x" * 101):
+        assert delivery_key(BODY, odd) == delivery_key(BODY, None)
+    assert delivery_key(BODY, "x" * 100) == "x" * 100

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from tests.factories import refused
+from tests.factories import Json, refused
 from tests.linear.mirror import LINEAR, SECRETS, Mirror
+from tickets.ledger.operations.deliveries import is_first
 from tickets.lifecycle.linear.signature import sign
+from tickets.lifecycle.operations.pruning import KEPT_MS, prune
 
 
 def changed_issue(mirror: Mirror) -> str:
@@ -70,6 +72,117 @@ def test_a_webhook_without_an_id_is_known_by_its_body(mirror: Mirror) -> None:
     answers = [mirror.post(headers, body)["status"] for _ in range(2)]
 
     assert answers == ["accepted", "duplicate"]
+
+
+def logged(mirror: Mirror, **query: str) -> list[Json]:
+    """Return what the ledger shows of deliveries."""
+    rows: list[Json] = mirror.client.get("/ledger/deliveries", query).json["items"]
+    return rows
+
+
+def test_a_webhook_is_in_the_delivery_log_once(mirror: Mirror) -> None:  # T-35
+    changed_issue(mirror)
+    (webhook,) = mirror.linear.webhooks
+    before = logged(mirror, workspace_id="w")
+
+    answers = [mirror.deliver(webhook)["status"] for _ in range(2)]
+
+    assert answers == ["accepted", "duplicate"]
+    (row,) = [row for row in logged(mirror, workspace_id="w") if row not in before]
+    assert row["channel"] == "linear-webhook"
+    assert row["dedupe_key"] == f"w:{webhook.delivery}"
+    assert (row["req"], row["status"], row["suppressed_count"]) == (None, "recorded", 1)
+
+
+def test_what_the_ledger_knows_is_not_taken_again(mirror: Mirror) -> None:  # T-35
+    changed_issue(mirror)
+    (webhook,) = mirror.linear.webhooks
+    before = mirror.outcomes()
+    with mirror.app.lifecycle.inbox._db.write() as tx:
+        now_ms = mirror.clock.now_ms()
+        id_ = webhook.delivery
+        assert is_first(tx, "linear-webhook", id_, workspace_id="w", now_ms=now_ms)
+
+    assert mirror.deliver(webhook) == {"status": "duplicate"}
+    assert mirror.outcomes() == before
+
+
+def test_a_webhook_that_cannot_be_stored_is_taken_when_it_comes_again(
+    mirror: Mirror,
+) -> None:
+    ticket_id = changed_issue(mirror)
+    (webhook,) = mirror.linear.webhooks
+    before = logged(mirror, workspace_id="w")
+    rename(mirror, "sync_inbox", "elsewhere")
+
+    mirror.deliver(webhook, status=500)
+    rename(mirror, "elsewhere", "sync_inbox")
+
+    assert logged(mirror, workspace_id="w") == before
+    assert mirror.deliver(webhook) == {"status": "accepted"}
+    assert mirror.get(ticket_id)["title"] == "Theirs"
+
+
+def rename(mirror: Mirror, table: str, to: str) -> None:
+    """Give a table another name, so that no statement finds it."""
+    with mirror.app.lifecycle.inbox._db.write() as tx, tx.raw() as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO {to}")
+
+
+def test_deliveries_are_there_for_their_own_workspace_only(mirror: Mirror) -> None:
+    mirror.mirrored()
+    mirror.client.post_json("/ledger/deliveries", {"channel": "c", "dedupe_key": "w:x"})
+
+    shown = {
+        workspace: {row["channel"] for row in logged(mirror, **query)}
+        for workspace, query in {
+            "none": {},
+            "w": {"workspace_id": "w"},
+            "another": {"workspace_id": "another"},
+            "part": {"workspace_id": "W"},
+        }.items()
+    }
+
+    assert shown.pop("w") == {"c", "linear-webhook"}
+    assert all(channels == {"c"} for channels in shown.values())
+    mine = mirror.client.get("/ledger/deliveries", headers=mirror.headers).json["items"]
+    assert mine == logged(mirror, workspace_id="w")
+    two = mirror.client.get(
+        "/ledger/deliveries?workspace_id=w", headers={"X-Workspace-Id": "v"}, status=400
+    )
+    assert two.json["error"]["code"] == "invalid_request"
+
+
+def test_nobody_but_the_service_writes_what_came_from_linear(mirror: Mirror) -> None:
+    changed_issue(mirror)
+    (webhook,) = mirror.linear.webhooks
+    forged = {"channel": "linear-webhook", "dedupe_key": f"w:{webhook.delivery}"}
+
+    for body in (forged, {**forged, "dry_run": True}):
+        answer = mirror.client.post_json("/ledger/deliveries", body, status=403)
+        assert answer.json == refused("reserved_channel")
+    assert mirror.deliver(webhook) == {"status": "accepted"}
+    rows = logged(mirror, workspace_id="w")
+    for _ in range(2):
+        answer = mirror.client.post(f"/ledger/deliveries/{rows[-1]['id']}/fail", status=403)
+        assert answer.json == refused("reserved_channel")
+
+    assert logged(mirror, workspace_id="w") == rows
+    assert mirror.deliver(webhook) == {"status": "duplicate"}
+
+
+def test_deliveries_are_forgotten_with_what_they_brought(mirror: Mirror) -> None:
+    mirror.mirrored()
+    mirror.client.post_json("/ledger/deliveries", {"channel": "c", "dedupe_key": "k"})
+    db, now_ms = mirror.app.lifecycle.inbox._db, mirror.clock.now_ms()
+    rows = logged(mirror, workspace_id="w")
+
+    prune(db, rows[0]["delivered_at_ms"] + KEPT_MS)
+    assert logged(mirror, workspace_id="w") == rows
+    prune(db, now_ms + KEPT_MS + 1)
+
+    assert [row["channel"] for row in logged(mirror, workspace_id="w")] == ["c"]
+    assert mirror.outcomes() == []
 
 
 def test_the_next_secret_signs_as_well(mirror: Mirror) -> None:

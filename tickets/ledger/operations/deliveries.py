@@ -1,9 +1,9 @@
-"""Deliveries: may this message be sent now, and what was sent."""
+"""Deliveries: may this message be sent now, and what was sent; or was it taken already."""
 
 from __future__ import annotations
 
 from tickets.clock import Clock
-from tickets.db.database import Database
+from tickets.db.database import Database, Transaction
 from tickets.errors import DeliveryNotFound
 from tickets.ledger.domain import records
 from tickets.ledger.domain.documents import MAX_INT64, DeliveriesQuery, NewDelivery
@@ -49,8 +49,12 @@ class DeliveryOperations:
             )
         return DeliveryDecision(**decision._asdict())
 
-    def list_by_id(self, query: DeliveriesQuery) -> Page[LedgerDelivery]:
-        """Return a page of deliveries. Raises InvalidCursor."""
+    def list_by_id(self, query: DeliveriesQuery, *, scope: str | None) -> Page[LedgerDelivery]:
+        """Return a page of deliveries.
+
+        Those of the service are there for the workspace that they were for. Raises
+        InvalidCursor.
+        """
         after_id = 0 if query.cursor is None else parse_id_cursor(query.cursor)
         with self._db.read() as tx:
             found = tx.many(
@@ -58,6 +62,7 @@ class DeliveryOperations:
                 after_id=after_id,
                 channel=query.channel,
                 req=query.req,
+                scope=scope,
                 limit=query.limit + 1,
             )
         return make_page(
@@ -68,7 +73,10 @@ class DeliveryOperations:
         )
 
     def mark_failed(self, delivery_id: str) -> LedgerDelivery:
-        """Let a delivery not count; harmless a second time. Raises DeliveryNotFound."""
+        """Let a delivery not count; harmless a second time.
+
+        Raises DeliveryNotFound, ReservedChannel.
+        """
         if (
             not (delivery_id.isascii() and delivery_id.isdigit())
             or int(delivery_id) > MAX_INT64
@@ -76,6 +84,26 @@ class DeliveryOperations:
             raise DeliveryNotFound
         with self._db.write() as tx:
             row = tx.one("delivery_log.fail", delivery_id=int(delivery_id))
-        if row is None:
-            raise DeliveryNotFound
+            if row is None:
+                raise DeliveryNotFound
+            # Undoes it: what was taken once would be taken again.
+            check_channel(row["channel"])
         return records.delivery(Delivery(**row))
+
+
+def is_first(
+    tx: Transaction, channel: str, key: str, *, workspace_id: str, now_ms: int
+) -> bool:
+    """Tell whether this comes for the first time, and record that it came.
+
+    For channels of the service's own; undone together with the caller's transaction.
+    """
+    message = Message(
+        machine=DEFAULT_MACHINE, channel=channel, dedupe_key=f"{workspace_id}:{key}"
+    )
+    return rules.deliver(TxStore(tx), message, now_ms=now_ms).allowed
+
+
+def forget_linear(tx: Transaction, *, before_ms: int, limit: int) -> int:
+    """Delete what came from Linear before some moment, at most so many; return how many."""
+    return tx.run("delivery_log.forget_linear", before_ms=before_ms, limit=limit)

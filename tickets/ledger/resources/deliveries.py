@@ -15,6 +15,7 @@ from tickets.errors import (
 from tickets.ledger.domain.documents import DeliveriesQuery, NewDelivery
 from tickets.ledger.domain.records import DeliveryDecision, LedgerDelivery
 from tickets.ledger.operations.deliveries import DeliveryOperations
+from tickets.ledger.resources.scope import WORKSPACE_HEADER, scope_of
 from tickets.web.endpoint import endpoint
 from tickets.web.pages import Page
 
@@ -48,13 +49,17 @@ class DeliveryCollection:
         "List deliveries",
         query=DeliveriesQuery,
         answer=Page[LedgerDelivery],
-        errors=(InvalidLimit, InvalidCursor),
+        request_headers=(WORKSPACE_HEADER,),
+        errors=(Invalid, InvalidLimit, InvalidCursor),
     )
     def on_get(
-        self, _req: Request, _resp: Response, query: DeliveriesQuery
+        self, req: Request, _resp: Response, query: DeliveriesQuery
     ) -> Page[LedgerDelivery]:
-        """``GET /ledger/deliveries?channel=&req=&limit=&cursor=`` → 200 page by id."""
-        return self._deliveries.list_by_id(query)
+        """``GET /ledger/deliveries?channel=&req=&limit=&cursor=`` → 200 page by id.
+
+        What the service took from elsewhere for a workspace is there for requests that name it.
+        """
+        return self._deliveries.list_by_id(query, scope=scope_of(req, query))
 
 
 class DeliveryFail:
@@ -66,7 +71,7 @@ class DeliveryFail:
     @endpoint(
         "Let a delivery not count: its message was not sent",
         answer=LedgerDelivery,
-        errors=(DeliveryNotFound,),
+        errors=(DeliveryNotFound, ReservedChannel),
     )
     def on_post(self, _req: Request, _resp: Response, delivery_id: str) -> LedgerDelivery:
         """``POST /ledger/deliveries/{delivery_id}/fail`` → 200 delivery, also again."""

@@ -24,6 +24,8 @@ PRIORITIES: Final = {"critical": 1, "high": 2, "medium": 3, "low": 4}
 # 0 is Linear's "No priority".
 _PRIORITY_OF: Final = {0: "medium", 1: "critical", 2: "high", 3: "medium", 4: "low"}
 
+# Linear's are UUIDs.
+MAX_ID: Final = 100
 MAX_TITLE: Final = 500
 MAX_DESCRIPTION: Final = 100_000
 MAX_LABEL: Final = 64
@@ -92,8 +94,10 @@ def read_issue(document: Mapping[str, Any], *, url: str | None = None) -> Issue:
     """
     id_, title, updated = (document.get(key) for key in ("id", "title", "updatedAt"))
     state = document.get("state")
-    if not (isinstance(id_, str) and id_ and isinstance(title, str)):
-        raise Unreadable("an issue has an id and a title")
+    if not (isinstance(id_, str) and 0 < len(id_) <= MAX_ID and id_.isprintable()):
+        raise Unreadable("an issue has an id")
+    if not isinstance(title, str):
+        raise Unreadable("an issue has a title")
     if not isinstance(state, Mapping) or not state.get("type"):
         raise Unreadable("an issue is in a state")
     return Issue(

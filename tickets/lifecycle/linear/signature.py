@@ -16,6 +16,8 @@ MAX_SECRETS: Final = 2
 _HEX_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 # Fifteen digits of milliseconds last until the year 33658.
 _DIGITS: Final = re.compile(r"[0-9]{1,15}")
+# Linear's are UUIDs; what is no such short word is not kept as a key.
+_ID: Final = re.compile(r"[!-~]{1,100}")
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -54,6 +56,6 @@ def is_fresh(stamp_ms: int | None, *, now_ms: int, window_ms: int) -> bool:
 
 def delivery_key(body: bytes, header: str | None) -> str:
     """Return what a delivery is known by: Linear's id for it, else the hash of its body."""
-    if header:
+    if header is not None and _ID.fullmatch(header) is not None:
         return header
     return f"sha256:{hashlib.sha256(body).hexdigest()}"

@@ -11,6 +11,7 @@ from tickets.clock import Clock
 from tickets.db.database import Collision, Database, Row, Transaction
 from tickets.db.repeating import repeated
 from tickets.errors import Busy, InvalidJson, PayloadTooLarge, TicketsError
+from tickets.ledger.operations.deliveries import is_first
 from tickets.lifecycle.domain.actors import Scope
 from tickets.lifecycle.domain.documents import NewComment
 from tickets.lifecycle.domain.sync_records import WebhookAnswer
@@ -108,10 +109,14 @@ class Inbox:
     def _add(
         self, workspace_id: str, key: str, source: str, payload: str, *, is_ignored: bool
     ) -> int | None:
-        """Store a delivery; return None for one that was there."""
+        """Store a delivery that the ledger did not know; return None for any other."""
+        channel = f"{LINEAR}-{source}"
 
         def add() -> int | None:
             with self._db.write() as tx:
+                now_ms = self._clock.now_ms()
+                if not is_first(tx, channel, key, workspace_id=workspace_id, now_ms=now_ms):
+                    return None
                 added: int | None = tx.value(
                     "sync_inbox.add",
                     workspace_id=workspace_id,
@@ -120,7 +125,7 @@ class Inbox:
                     payload_json="{}" if is_ignored else payload,
                     state="done" if is_ignored else "pending",
                     outcome="ignored" if is_ignored else None,
-                    now_ms=self._clock.now_ms(),
+                    now_ms=now_ms,
                 )
                 return added
 
