@@ -68,13 +68,23 @@ UPDATE ticket_dispatches
  WHERE task_id = :task_id
    AND ended_at_ms IS NULL;
 
--- name: extended :run
+-- name: extended :value
 -- uses: sqlite_autoindex_ticket_dispatches_1
+-- No row for a task that the ticket has given up.
 UPDATE ticket_dispatches
    SET lease_expires_at_ms = :expires_at_ms
  WHERE task_id = :task_id
    AND run_id = :run_id
    AND lease_expires_at_ms IS NOT NULL
+   AND ended_at_ms IS NULL
+RETURNING ticket_id;
+
+-- name: ticket_of :value
+-- uses: sqlite_autoindex_ticket_dispatches_1
+-- No row for a task that the ticket has given up.
+SELECT ticket_id
+  FROM ticket_dispatches
+ WHERE task_id = :task_id
    AND ended_at_ms IS NULL;
 
 -- name: run_over :run

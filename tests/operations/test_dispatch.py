@@ -209,6 +209,7 @@ class TestReassign:
                 manager.on_lease_expired,
             ):
                 call(tx, old.task.id, **fact)
+            manager.on_alive(tx, old.task.id, now_ms=fact["now_ms"] + 60_000)
 
         assert digest(desk.world.db) == before
 

@@ -191,7 +191,7 @@ class TestTelling:
         world.transition(world.claim())
 
         assert keeper.names == [
-            *("on_claim", "on_event", "on_heartbeat", "on_release"),
+            *("on_claim", "on_event", "on_alive", "on_heartbeat", "on_release"),
             *("on_claim", "on_fail"),
             *("on_claim", "on_lease_expired"),
             *("on_claim", "on_transition"),

@@ -109,12 +109,13 @@ def build_lifecycle(
     )
     waiting = Waiting(readiness, dispatcher, is_inline=dispatch_inline)
     reports = Reports(workflow, dispatcher)
-    managers.add(MANAGER, TicketTasks(workflow, dispatcher, reports, waiting))
+    told = LedgerFollower(ledger if ledger is not None else LedgerFeed())
+    managers.add(MANAGER, TicketTasks(workflow, dispatcher, reports, waiting, told))
     following = Following(
         workflow, dispatcher if dispatch_inline else Deferred(workflow, dispatcher)
     )
     # Before whatever follows, so that the ledger hears of all in the order of the changes.
-    workflow.add_follower(LedgerFollower(ledger if ledger is not None else LedgerFeed()))
+    workflow.add_follower(told)
     outbox = Outbox()
     workflow.add_follower(outbox)
     workflow.add_follower(waiting)

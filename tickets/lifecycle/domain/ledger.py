@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from tickets.ledger.domain.facts import Fact
+from tickets.ledger.domain.reserved import TICKET_PREFIX
 from tickets.lifecycle.domain.events import Notes
 from tickets.lifecycle.domain.state import TicketState
+
+SOURCE: Final = "tickets"
 
 _STATES: Final = {
     "in_progress": "RUNNING",
@@ -32,13 +35,13 @@ def entries_of(
         states.append("QUEUED")
     if before is not None and before.status != after.status:
         states.append(_STATES[after.status])
-    req = f"ticket:{after.id}"
+    req = f"{TICKET_PREFIX}{after.id}"
     return [
         Fact(
             req=req,
             state=state,
             now_ms=notes.now_ms,
-            source="tickets",
+            source=SOURCE,
             actor=notes.actor,
             stage=notes.stage,
             message=after.error_message or after.status_reason,

@@ -18,6 +18,7 @@ from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.dispatch import TicketDispatcher, end
 from tickets.lifecycle.operations.reports import Reports
 from tickets.lifecycle.operations.sweeping import Waiting
+from tickets.lifecycle.operations.telling import LedgerFollower
 from tickets.lifecycle.operations.transitions import (
     check_output_size,
     complete,
@@ -43,11 +44,13 @@ class TicketTasks:
         dispatcher: TicketDispatcher,
         reports: Reports,
         waiting: Waiting,
+        ledger: LedgerFollower,
     ) -> None:
         self._workflow = workflow
         self._dispatcher = dispatcher
         self._reports = reports
         self._waiting = waiting
+        self._ledger = ledger
 
     def refusal(self) -> TicketsError:
         """Return what a client is told who changes what is the ticket's to change."""
@@ -81,15 +84,20 @@ class TicketTasks:
         *,
         run_id: str,
         expires_at_ms: int,
-        now_ms: int,  # noqa: ARG002  # nothing is dated by it
+        now_ms: int,
     ) -> None:
-        """Note how long the lease lasts."""
-        tx.run(
+        """Note how long the lease lasts, and that somebody works on the ticket.
+
+        Its dispatch is locked before the ledger's snapshot of it, as in any change of a ticket.
+        """
+        ticket_id = tx.value(
             "ticket_dispatches.extended",
             task_id=task_id,
             run_id=run_id,
             expires_at_ms=expires_at_ms,
         )
+        if ticket_id is not None:
+            self._ledger.alive(tx, ticket_id, now_ms=now_ms)
 
     def on_event(
         self,
@@ -107,6 +115,13 @@ class TicketTasks:
             row = _live(tx, task_id)
             if row is not None:
                 report(tx, row, data)
+
+    def on_alive(self, tx: Transaction, task_id: str, *, now_ms: int) -> None:
+        """Note that somebody works on the ticket."""
+        if self._ledger.is_on:
+            ticket_id = tx.value("ticket_dispatches.ticket_of", task_id=task_id)
+            if ticket_id is not None:
+                self._ledger.alive(tx, ticket_id, now_ms=now_ms)
 
     def on_transition(
         self,

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from tickets.db.database import Transaction
+from tickets.ledger.domain.reserved import TICKET_PREFIX
 from tickets.ledger.operations.feed import LedgerFeed
 from tickets.lifecycle.domain.events import Notes
-from tickets.lifecycle.domain.ledger import entries_of
+from tickets.lifecycle.domain.ledger import SOURCE, entries_of
 from tickets.lifecycle.domain.state import TicketState
 
 
 class LedgerFollower:
-    """Tells the ledger of every state that a ticket comes into."""
+    """Tells the ledger of every state that a ticket comes into, and that it is worked on."""
 
     def __init__(self, feed: LedgerFeed) -> None:
         self._feed = feed
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is told."""
+        return self._feed.is_on
+
+    def alive(self, tx: Transaction, ticket_id: str, *, now_ms: int) -> None:
+        """Note that an agent works on a ticket, at most once in a while."""
+        self._feed.alive(tx, f"{TICKET_PREFIX}{ticket_id}", source=SOURCE, now_ms=now_ms)
 
     def follow(
         self, tx: Transaction, before: TicketState | None, after: TicketState, notes: Notes
@@ -34,5 +44,5 @@ class LedgerFollower:
             return True
         if before.is_assigned:
             return False
-        known = self._feed.snapshot(tx, f"ticket:{after.id}")
+        known = self._feed.snapshot(tx, f"{TICKET_PREFIX}{after.id}")
         return known is None or known.state == "RECEIVED"

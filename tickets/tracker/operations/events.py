@@ -47,6 +47,8 @@ class EventOperations:
         with self._db.write() as tx:
             lease, now_ms = lease_of_run(tx, run_id, holder=holder, clock=self._clock)
             manager = self._managers.of(lease)
+            # Before its ticket's, as a heartbeat does, so that neither waits for the other.
+            self._feed.alive(tx, lease["task_id"], now_ms=now_ms)
             ids: list[int] = []
             for event, data_json in zip(events, written, strict=True):
                 if event.kind in SYSTEM_KINDS:
@@ -80,7 +82,8 @@ class EventOperations:
                         data=event.data,
                         now_ms=now_ms,
                     )
-            self._feed.alive(tx, lease["task_id"], now_ms=now_ms)
+            if manager is not None:
+                manager.on_alive(tx, lease["task_id"], now_ms=now_ms)
             return ids
 
     def list_of_run(

@@ -41,6 +41,9 @@ class TaskManager(Protocol):
     ) -> None:
         """The agent reported something."""
 
+    def on_alive(self, tx: Transaction, task_id: str, *, now_ms: int) -> None:
+        """The agent is at work: told once after all that it reported in one request."""
+
     def on_transition(
         self,
         tx: Transaction,
