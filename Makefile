@@ -43,7 +43,8 @@ TWICE := $(wildcard tests/operations tests/http tests/linear tests/contract test
 	tests/process/test_claims_race.py tests/process/test_import_command.py \
 	tests/process/test_copy.py tests/process/test_kill.py tests/process/test_metrics.py \
 	tests/process/test_opentelemetry.py \
-	tests/faults/test_clock.py tests/faults/test_disk_full.py tests/faults/test_failing_requests.py \
+	tests/faults/test_clock.py tests/faults/test_disk_full.py tests/faults/test_dispatch_faults.py \
+	tests/faults/test_failing_requests.py \
 	tests/faults/test_failing_statements.py tests/faults/test_foreign_lock.py \
 	tests/faults/test_kill_loop.py tests/faults/test_stop.py)
 # Those that have a moment to be prompt in; all others of their layers are left to the drill.

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Client, FrozenClock
 from tests.factories import EPOCH_MS, Factory, Json, field_refused, refused
+from tests.telling import Told, ask
 from tests.worlds import World, looked_up
 from tickets.app import Application
 from tickets.db.database import ConstraintViolated, Database
@@ -20,44 +21,6 @@ STATES = sorted({*DEFAULT_MACHINE.open, *DEFAULT_MACHINE.terminal})
 IN_WORKSPACE = {"X-Workspace-Id": "w1"}
 HOUR_MS = 3_600_000
 INSERT = "INSERT INTO task_events (req, n, state, is_terminal, actor, source, recorded_at_ms)"
-
-
-class Told:
-    """Tells the ledger something, and asks it."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def __call__(
-        self,
-        state: str,
-        req: str = "r",
-        *,
-        status: int = 201,
-        workspace: str = "",
-        **fields: Any,
-    ) -> Json:
-        body = {"state": state, "actor": "a", "source": "s", "req": req, **fields}
-        headers = {"X-Workspace-Id": workspace} if workspace else {}
-        answer: Json = self._client.post_json(
-            "/ledger/events", body, headers=headers, status=status
-        ).json
-        return answer
-
-    def goes(self, *states: str, req: str = "r") -> None:
-        """Let a req go through some states."""
-        for state in states:
-            self(state, req)
-
-    def task(self, req: str) -> Json:
-        """Return where a req stands."""
-        answer: Json = self._client.get(f"/ledger/tasks/{quote(req, safe='')}", status=200).json
-        return answer
-
-    def states(self, req: str) -> list[str]:
-        """Return the states of a req's events."""
-        path = f"/ledger/tasks/{quote(req, safe='')}/events?limit=1000"
-        return [each["state"] for each in self._client.get(path, status=200).json["items"]]
 
 
 @pytest.fixture
@@ -289,12 +252,6 @@ def test_the_first_of_several_bad_events_is_named(client: Client) -> None:
         assert answer.json["error"]["code"] == code
         assert answer.json["error"]["message"].startswith(f"events[{index}]: ")
     assert bulk(client, [], 400) == field_refused("events")
-
-
-def ask(client: Client, status: int = 201, **fields: Any) -> Json:
-    body = {"channel": "c", **fields}
-    answer: Json = client.post_json("/ledger/deliveries", body, status=status).json
-    return answer
 
 
 def test_L16_of_many_identical_calls_one_is_let_through(
