@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -8,7 +11,7 @@ import pytest
 from tests.conftest import FrozenClock
 from tests.linear.faults import LOST_RESPONSE, SERVER_ERROR, Fault, rate_limited, refusal
 from tests.linear.stand_in import StandIn
-from tickets.lifecycle.linear.client import Key, LinearClient
+from tickets.lifecycle.linear.client import MAX_TEXT, Key, LinearClient
 from tickets.lifecycle.linear.errors import (
     KeyRefused,
     Limited,
@@ -191,3 +194,82 @@ def test_no_text_shows_the_key(linear: StandIn, client: LinearClient) -> None:
 
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(Key("api_key", SECRET))
+
+
+# What something else than Linear may answer under the name of a field.
+NONSENSE: list[Any] = [
+    None, 5, "x", True, [], [None], {}, {"id": None}, {"id": 5}, {"nodes": 5}, {"nodes": [5]},
+    {"nodes": [{}]}, {"nodes": [], "pageInfo": 5}, {"success": True},
+    {"success": True, "issue": {}},
+    {"nodes": [], "pageInfo": {"hasNextPage": True, "endCursor": {}}},
+    {"success": True, "issueLabel": None}, {"success": True, "issueLabel": {}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("viewer", lambda client: client.viewer_id()),
+        ("team", lambda client: client.team("t")),
+        ("issue", lambda client: client.issue("i")),
+        ("issues", lambda client: list(client.issues_since("t", 0))),
+        ("issueCreate", lambda client: client.create_issue({"id": "i"})),
+        ("issueUpdate", lambda client: client.update_issue("i", {})),
+        ("issueLabels", lambda client: client.labels("t")),
+        ("issueLabelCreate", lambda client: client.create_label("t", "n")),
+        ("commentCreate", lambda client: client.create_comment({})),
+        ("issueRelationCreate", lambda client: client.create_relation({})),
+        ("issueRelationDelete", lambda client: client.delete_relation("r")),
+    ],
+)
+@pytest.mark.parametrize("found", NONSENSE)
+def test_whatever_is_answered_nothing_else_is_raised_than_a_failure(
+    linear: StandIn,
+    client: LinearClient,
+    name: str,
+    ask: Callable[[LinearClient], object],
+    found: Any,
+) -> None:
+    linear.faults.append(Fault(200, json.dumps({"data": {name: found}}).encode()))
+
+    with suppress(LinearFailure):
+        ask(client)
+
+    assert not linear.faults
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("viewer", {"id": None}),
+        ("team", {"name": "T"}),
+        ("issueLabels", {"nodes": [{"name": "l"}]}),
+        ("issueLabelCreate", {"success": True, "issueLabel": None}),
+    ],
+)
+def test_what_has_no_id_is_refused(
+    linear: StandIn, client: LinearClient, name: str, found: Any
+) -> None:
+    linear.faults.append(Fault(200, json.dumps({"data": {name: found}}).encode()))
+    asked: dict[str, Callable[[], object]] = {
+        "viewer": client.viewer_id,
+        "team": lambda: client.team("t"),
+        "issueLabels": lambda: client.labels("t"),
+        "issueLabelCreate": lambda: client.create_label("t", "n"),
+    }
+
+    with pytest.raises(Refused, match="another form"):
+        asked[name]()
+
+
+def test_no_text_shows_a_part_of_the_key_where_it_is_cut(
+    linear: StandIn, client: LinearClient
+) -> None:
+    half = MAX_TEXT - len(SECRET) // 2
+    linear.faults.append(refusal(400, "x" * half + SECRET + "y" * 1_000))
+
+    with pytest.raises(Refused) as caught:
+        client.viewer_id()
+
+    assert str(caught.value).startswith("x" * half + "…y")
+    assert len(str(caught.value)) == MAX_TEXT

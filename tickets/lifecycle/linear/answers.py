@@ -23,9 +23,6 @@ from tickets.lifecycle.linear.errors import (
 )
 from tickets.lifecycle.linear.pace import limited_until_ms
 
-# Enough of Linear's own words to see what it was about.
-MAX_TEXT: Final = 300
-
 _LIMITED: Final = frozenset({"ratelimited", "rate limited"})
 _KEY_REFUSED: Final = frozenset({"authentication error", "unauthenticated", "bootstrap error"})
 _PASSING: Final = frozenset(
@@ -38,7 +35,7 @@ def data_of(
 ) -> dict[str, Any]:
     """Return the ``data`` of an answer; ``headers`` have lower-case names.
 
-    Raises LinearFailure, which may be any of its kinds.
+    Raises LinearFailure, which may be any of its kinds; its text is as long as Linear's.
     """
     document = _document(body)
     errors = document.get("errors")
@@ -105,4 +102,4 @@ def _words(value: object) -> str:
 def _text(error: Mapping[str, Any], extensions: Mapping[str, Any]) -> str:
     parts = (error.get("message"), extensions.get("userPresentableMessage"))
     shown = [part for part in parts if isinstance(part, str) and part]
-    return ": ".join(dict.fromkeys(shown))[:MAX_TEXT] or "refused without a reason"
+    return ": ".join(dict.fromkeys(shown)) or "refused without a reason"

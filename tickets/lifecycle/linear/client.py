@@ -18,6 +18,8 @@ from tickets.lifecycle.linear.states import State
 from tickets.lifecycle.linear.transport import Transport, post
 
 DEFAULT_URL: Final = "https://api.linear.app/graphql"
+# Enough of Linear's own words to see what it was about.
+MAX_TEXT: Final = 300
 # A list that does not end is a mistake of somebody's.
 MAX_PAGES: Final = 200
 
@@ -59,13 +61,13 @@ class LinearClient:
 
     def viewer_id(self) -> str:
         """Return the id of the user whose key it is."""
-        return str(self._ask(documents.VIEWER, {}, "viewer")["id"])
+        return _id(self._ask(documents.VIEWER, {}, "viewer"), "viewer")
 
     def team(self, team_id: str) -> Team:
         """Return a team with its states."""
         found = self._ask(documents.TEAM, {"id": team_id}, "team")
         states = tuple(State.read(node) for node in _nodes(found.get("states")))
-        return Team(str(found["id"]), str(found.get("name") or ""), states)
+        return Team(_id(found, "team"), str(found.get("name") or ""), states)
 
     def issue(self, issue_id: str) -> Issue | None:
         """Return an issue, None where there is none of this id."""
@@ -104,14 +106,15 @@ class LinearClient:
         found: dict[str, str] = {}
         for nodes in self._pages(documents.LABELS, {"teamId": team_id}, "issueLabels"):
             for node in nodes:
-                found.setdefault(str(node.get("name") or "").casefold(), str(node["id"]))
+                name = str(node.get("name") or "").casefold()
+                found.setdefault(name, _id(node, "issueLabels"))
         return found
 
     def create_label(self, team_id: str, name: str) -> str:
         """Create a label of the team; return its id."""
         variables = {"input": {"teamId": team_id, "name": name}}
         made = self._succeed(documents.LABEL_CREATE, variables, "issueLabelCreate")
-        return str(made["issueLabel"]["id"])
+        return _id(made.get("issueLabel"), "issueLabelCreate")
 
     def create_comment(self, values: Json) -> None:
         """Comment on an issue under the ``id`` in ``values``; harmless a second time."""
@@ -147,9 +150,8 @@ class LinearClient:
         for _ in range(MAX_PAGES):
             connection = self._ask(document, {**variables, "after": after}, name)
             yield _nodes(connection)
-            info = connection.get("pageInfo") or {}
-            after = info.get("endCursor")
-            if info.get("hasNextPage") is not True or not after:
+            after = _next_page(connection.get("pageInfo"))
+            if after is None:
                 return
         raise Refused(f"{name}: the list does not end")
 
@@ -173,16 +175,39 @@ class LinearClient:
         if found is None:
             raise NotThere(f"{name}: nothing was found")
         if not isinstance(found, dict):
-            raise Refused(f"{name}: the answer has another form than expected")
+            raise _odd(name)
         return found
 
     def _without_key(self, failure: LinearFailure) -> LinearFailure:
-        """Return a failure in whose text the key does not stand, whatever Linear repeats."""
+        """Return a failure in whose text the key does not stand, whatever Linear repeats.
+
+        The text is cut after that, since a cut could leave a part of the key.
+        """
         failure.args = tuple(
-            each.replace(self._key.secret, "…") if isinstance(each, str) else each
+            each.replace(self._key.secret, "…")[:MAX_TEXT] if isinstance(each, str) else each
             for each in failure.args
         )
         return failure
+
+
+def _odd(name: str) -> Refused:
+    return Refused(f"{name}: the answer has another form than expected")
+
+
+def _id(document: object, name: str) -> str:
+    """Return the id of what was answered under a name. Raises Refused."""
+    id_ = document.get("id") if isinstance(document, dict) else None
+    if not isinstance(id_, str) or not id_:
+        raise _odd(name)
+    return id_
+
+
+def _next_page(info: object) -> str | None:
+    """Return where the rest of a list begins, None where there is no rest."""
+    if not isinstance(info, dict) or info.get("hasNextPage") is not True:
+        return None
+    after = info.get("endCursor")
+    return after if isinstance(after, str) and after else None
 
 
 def _issue(document: Mapping[str, Any]) -> Issue:
