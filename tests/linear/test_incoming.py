@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from tests.factories import refused
+from tests.linear.faults import Fault
 from tests.linear.mirror import Mirror
+from tickets.lifecycle.linear.issues import write_time
 
 Json = dict[str, Any]
+
+STARTED = {"id": "s", "name": "In Progress", "type": "started"}
 
 
 def theirs(mirror: Mirror, ticket: Json, **fields: Any) -> None:
@@ -429,3 +434,45 @@ def test_a_single_issue_can_be_asked_for(mirror: Mirror) -> None:
 
     assert mirror.get(ticket["id"])["title"] == "Theirs"
     assert mirror.app.lifecycle.reconcile.pull_due() == 0
+
+
+def answered(mirror: Mirror, *issues: Json) -> None:
+    """Let the next list of issues be these, which need no more than what is looked at."""
+    shown = {"updatedAt": write_time(mirror.clock.now_ms()), "title": "t", "state": STARTED}
+    page = {"nodes": [{**shown, **issue} for issue in issues], "pageInfo": {}}
+    mirror.linear.faults.append(Fault(200, json.dumps({"data": {"issues": page}}).encode()))
+
+
+@pytest.mark.parametrize("at", ["9999-12-29T00:00:00.000Z", "9999-12-31T23:59:59-23:59"])
+def test_an_issue_from_the_future_does_not_hide_what_changes_now(
+    mirror: Mirror, at: str
+) -> None:
+    ticket = mirror.mirrored()
+    reconcile = mirror.app.lifecycle.reconcile
+    mirror.clock.advance(ms=300_000)
+    answered(mirror, {"id": "i", "updatedAt": at})
+    assert reconcile.poll_due() == 1
+    mirror.linear.edit(ticket["sync"]["external_id"], title="Theirs")
+    mirror.linear.webhooks.clear()
+    mirror.clock.advance(ms=300_000)
+
+    assert reconcile.poll_due() == 1
+    mirror.app.lifecycle.inbox.apply_due()
+
+    assert mirror.get(ticket["id"])["title"] == "Theirs"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"id": "i", "updatedAt": "soon"}, {"id": "i", "state": None}, {"id": "x" * 129}]
+)
+def test_an_issue_that_cannot_be_read_does_not_hide_the_others(
+    mirror: Mirror, odd: Json
+) -> None:
+    ticket = mirror.mirrored()
+    mirror.clock.advance(ms=300_000)
+    answered(mirror, odd, {"id": ticket["sync"]["external_id"], "title": "Theirs"})
+
+    assert mirror.app.lifecycle.reconcile.poll_due() == 1
+    mirror.app.lifecycle.inbox.apply_due()
+
+    assert mirror.get(ticket["id"])["title"] == "Theirs"

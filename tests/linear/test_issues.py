@@ -86,6 +86,34 @@ def test_an_issue_in_the_bin_says_so() -> None:
     assert not read_issue(webhook_data()).trashed
 
 
+@pytest.mark.parametrize("id_", ["\0", "a\0b", " a", "x" * 129])
+def test_what_no_database_keeps_as_an_id_is_none(id_: str) -> None:
+    with pytest.raises(Unreadable):
+        read_issue(webhook_data(id=id_))
+
+
+@pytest.mark.parametrize("at", ["1969-12-31T23:59:59Z", "9999-12-31T00:00:00-23:59"])
+def test_a_time_that_nobody_could_write_again_is_refused(at: str) -> None:
+    with pytest.raises(Unreadable):
+        read_time_ms(at)
+
+
+def test_what_people_know_an_issue_by_is_short_or_not_there() -> None:
+    issue = read_issue(
+        webhook_data(
+            identifier="E" * 129, url="u" * 2_001, assigneeId="a" * 129, parentId="p" * 129
+        ),
+        url={"not": "a text"},
+    )
+
+    assert (issue.identifier, issue.url, issue.assignee, issue.parent) == (None,) * 4
+
+
+@pytest.mark.parametrize("priority", [float("inf"), float("nan"), 1e308, 10**30, -1, 2.5])
+def test_a_number_that_is_no_priority_is_none(priority: float) -> None:
+    assert read_issue(webhook_data(priority=priority)).priority == "medium"
+
+
 @pytest.mark.parametrize("key", ["id", "title", "updatedAt", "state"])
 @pytest.mark.parametrize("value", [None, 7, [], {}, ""])
 def test_what_is_no_issue_is_refused(key: str, value: object) -> None:

@@ -77,10 +77,17 @@ class LinearClient:
             return None
 
     def issues_since(self, team_id: str, since_ms: int) -> Iterator[list[Issue]]:
-        """Yield pages of a team's issues that changed at or after a time, in no known order."""
+        """Yield pages of a team's issues that changed at or after a time, in no known order.
+
+        One that cannot be read is left out, so that it does not hide all that follow.
+        """
         variables = {"teamId": team_id, "since": write_time(since_ms)}
         for nodes in self._pages(documents.ISSUES, variables, "issues"):
-            yield [_issue(node) for node in nodes]
+            page = []
+            for node in nodes:
+                with suppress(Unreadable):
+                    page.append(read_issue(node))
+            yield page
 
     def create_issue(self, values: Json) -> tuple[Issue, bool]:
         """Create an issue under the ``id`` in ``values``, or return the one that has it.

@@ -22,14 +22,23 @@ FIELDS: Final = (
 
 PRIORITIES: Final = {"critical": 1, "high": 2, "medium": 3, "low": 4}
 # 0 is Linear's "No priority".
-_PRIORITY_OF: Final = {0: "medium", 1: "critical", 2: "high", 3: "medium", 4: "low"}
+_PRIORITY_OF: Final[dict[float, str]] = {
+    0: "medium",
+    1: "critical",
+    2: "high",
+    3: "medium",
+    4: "low",
+}
 
-# Linear's are UUIDs.
-MAX_ID: Final = 100
 MAX_TITLE: Final = 500
 MAX_DESCRIPTION: Final = 100_000
 MAX_LABEL: Final = 64
 MAX_LABELS: Final = 50
+# Linear's ids are UUIDs; no database indexes texts of any length.
+MAX_ID: Final = 128
+MAX_URL: Final = 2_000
+# Some hours less than all that a datetime holds, so that every zone can write it.
+_TIMES_MS: Final = range(253_402_128_000_000)
 
 _TRAILING: Final = re.compile(r"[ \t]+$", re.MULTILINE)
 
@@ -86,7 +95,7 @@ class Issue:
         }
 
 
-def read_issue(document: Mapping[str, Any], *, url: str | None = None) -> Issue:
+def read_issue(document: Mapping[str, Any], *, url: object = None) -> Issue:
     """Return the issue of a webhook's ``data`` or of an answer of the API.
 
     The two differ: a webhook names assignee and parent by id as well, and has its labels in a
@@ -94,26 +103,24 @@ def read_issue(document: Mapping[str, Any], *, url: str | None = None) -> Issue:
     """
     id_, title, updated = (document.get(key) for key in ("id", "title", "updatedAt"))
     state = document.get("state")
-    if not (isinstance(id_, str) and 0 < len(id_) <= MAX_ID and id_.isprintable()):
-        raise Unreadable("an issue has an id")
-    if not isinstance(title, str):
-        raise Unreadable("an issue has a title")
+    if not isinstance(id_, str) or id_ != _id(id_) or not isinstance(title, str):
+        raise Unreadable("an issue has an id and a title")
     if not isinstance(state, Mapping) or not state.get("type"):
         raise Unreadable("an issue is in a state")
     return Issue(
         id=id_,
-        identifier=_text(document.get("identifier")),
-        url=_text(document.get("url")) or url,
+        identifier=_id(document.get("identifier")),
+        url=_text(document.get("url"), MAX_URL) or _text(url, MAX_URL),
         updated_at_ms=read_time_ms(updated),
-        team_id=_text(document.get("teamId")) or _id_of(document.get("team")),
+        team_id=_id(document.get("teamId")) or _id_of(document.get("team")),
         trashed=document.get("trashed") is True,
         title=_shown(title)[:MAX_TITLE].strip() or "(untitled)",
         description=as_description(document.get("description")),
         priority=_priority(document.get("priority")),
         state=State.read(state),
         labels=as_labels(_label_names(document.get("labels"))),
-        assignee=_text(document.get("assigneeId")) or _id_of(document.get("assignee")),
-        parent=_text(document.get("parentId")) or _id_of(document.get("parent")),
+        assignee=_id(document.get("assigneeId")) or _id_of(document.get("assignee")),
+        parent=_id(document.get("parentId")) or _id_of(document.get("parent")),
     )
 
 
@@ -128,7 +135,10 @@ def read_time_ms(value: object) -> int:
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     # Not timestamp(): a float cannot hold every millisecond exactly.
     since = aware - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+    at_ms = (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+    if at_ms not in _TIMES_MS:
+        raise Unreadable("updatedAt is no time of ours")
+    return at_ms
 
 
 def write_time(at_ms: int) -> str:
@@ -184,15 +194,21 @@ def _priority(value: object) -> str:
     # The schema has it as a float, webhooks as an integer.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "medium"
-    return _PRIORITY_OF.get(int(value), "medium")
+    return _PRIORITY_OF.get(value, "medium")
 
 
 def _id_of(value: object) -> str | None:
-    return _text(value.get("id")) if isinstance(value, Mapping) else None
+    return _id(value.get("id")) if isinstance(value, Mapping) else None
 
 
-def _text(value: object) -> str | None:
-    return _shown(value) or None if isinstance(value, str) else None
+def _id(value: object) -> str | None:
+    return _text(value, MAX_ID)
+
+
+def _text(value: object, most: int) -> str | None:
+    """Return a text that says something and is not too long, else None."""
+    shown = _shown(value) if isinstance(value, str) else ""
+    return shown if 0 < len(shown) <= most else None
 
 
 def _shown(text: str) -> str:

@@ -76,10 +76,11 @@ class Reconcile:
             self._note(found, failure)
             return True
         with self._db.write() as tx:
+            # Not ahead of now, however an issue is dated: nothing would be read until then.
             tx.run(
                 "integrations_linear.move_cursor",
                 workspace_id=workspace_id,
-                cursor_ms=newest_ms,
+                cursor_ms=min(newest_ms, self._clock.now_ms()),
             )
         return True
 
