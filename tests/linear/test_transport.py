@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -78,3 +80,39 @@ def test_an_answer_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> N
         pytest.raises(Passing, match="too large"),
     ):
         post(url, {}, b"")
+
+
+@pytest.mark.parametrize("is_in_head", [True, False])
+def test_an_answer_that_comes_in_drops_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+    is_in_head: bool,
+) -> None:
+    monkeypatch.setattr(transport, "TIMEOUT_S", 0.2)
+    head = b"HTTP/1.1 200 OK\r\n" + (b"X: " if is_in_head else b"\r\n")
+
+    with dripping(head) as url, pytest.raises(Passing, match="TimeoutError"):
+        post(url, {}, b"{}")
+
+
+@contextmanager
+def dripping(head: bytes) -> Iterator[str]:
+    """Serve one answer that begins well and goes on with a byte at a time for two seconds."""
+    over = threading.Event()
+
+    def answer(server: socket.socket) -> None:
+        client, _ = server.accept()
+        with client, suppress(ConnectionError):
+            client.sendall(head)
+            for _ in range(100):
+                client.sendall(b"x")
+                if over.wait(0.02):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, args=[server])
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/graphql"
+        finally:
+            over.set()
+            thread.join()
