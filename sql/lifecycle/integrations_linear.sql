@@ -113,12 +113,18 @@ RETURNING workspace_id, team_id, enabled, auth_kind, api_key, webhook_secrets_js
 
 -- name: due :many
 -- scans: integrations_linear, there are as many as there are teams
+-- uses: sqlite_autoindex_workspaces_1
+-- An archived workspace takes nothing over, and would have it read by then.
 SELECT workspace_id
   FROM integrations_linear
  WHERE enabled = 1
    AND status = 'ok'
    AND limited_until_ms <= :now_ms
-   AND reconcile_at_ms <= :now_ms;
+   AND reconcile_at_ms <= :now_ms
+   AND EXISTS (SELECT 1
+                 FROM workspaces AS w
+                WHERE w.id = workspace_id
+                  AND w.status <> 'archived');
 
 -- name: move_cursor :run
 -- uses: sqlite_autoindex_integrations_linear_1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from tickets.lifecycle.domain.actors import Scope
 from tickets.lifecycle.domain.documents import NewTicket
 from tickets.lifecycle.domain.events import Notes
 from tickets.lifecycle.domain.state import TicketState
-from tickets.lifecycle.errors import InvalidStatusTransition
+from tickets.lifecycle.errors import InvalidStatusTransition, WorkspaceArchived
 from tickets.lifecycle.linear.issues import Issue, is_same
 from tickets.lifecycle.linear.merge import differing, merge
 from tickets.lifecycle.linear.states import State
@@ -103,6 +104,11 @@ class Applying:
         if arrival.is_stale(shadow["remote_updated_at_ms"]):
             return "stale"
         return self._merged(tx, arrival, self._keyed(arrival, ticket), shadow)
+
+    def answer(self, tx: Transaction, arrival: Arrival) -> None:
+        """Apply an issue that was asked for, where the workspace is not archived by now."""
+        with suppress(WorkspaceArchived), tx.savepoint():
+            self.issue(tx, arrival)
 
     def prefer_remote(
         self, tx: Transaction, integration: Integration, ticket: TicketState, shadow: Row

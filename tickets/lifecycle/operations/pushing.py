@@ -177,7 +177,7 @@ class Pushing:
                 arrival = Arrival(
                     integration=integration, issue=sent.issue, agreed=agreed, now_ms=now_ms
                 )
-                self._applying.issue(tx, arrival)
+                self._applying.answer(tx, arrival)
             _end(tx, taken, "done", taken.attempts, now_ms, None, now_ms=now_ms)
 
     def _record_failure(self, taken: Taken, failure: LinearFailure) -> None:

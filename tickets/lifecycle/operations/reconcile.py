@@ -117,7 +117,7 @@ class Reconcile:
             now_ms = self._clock.now_ms()
             if issue is not None:
                 arrival = Arrival(integration=found, issue=issue, now_ms=now_ms)
-                self._applying.issue(tx, arrival)
+                self._applying.answer(tx, arrival)
             tx.run("sync_shadow.end_pull", ticket_id=ticket_id, again_at_ms=again_at_ms)
 
     def _note(self, found: Integration, failure: LinearFailure) -> None:
