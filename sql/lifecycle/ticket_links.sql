@@ -23,6 +23,19 @@ SELECT b.id
  WHERE b.status NOT IN ('done', 'cancelled')
  ORDER BY b.id;
 
+-- name: open_blocker :value
+-- uses: idx_ticket_links_target, sqlite_autoindex_tickets_1
+-- One that blocks a ticket by itself. The youngest are looked at first, because of very many the
+-- oldest have ended.
+SELECT b.id
+  FROM ticket_links AS l
+  JOIN tickets AS b ON b.id = l.source_ticket_id
+ WHERE l.target_ticket_id = :ticket_id
+   AND l.type = 'blocks'
+   AND b.status NOT IN ('done', 'cancelled')
+ ORDER BY l.source_ticket_id DESC
+ LIMIT 1;
+
 -- name: dependents_of :many
 -- uses: idx_ticket_links_target, sqlite_autoindex_tickets_1
 -- Tickets that this one blocks, also by way of those that were called off as its duplicates;

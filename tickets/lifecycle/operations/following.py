@@ -55,7 +55,7 @@ class Following:
         ticket = rows.found_ticket(tx, workspace_id, ticket_id)
         if ticket.status == "open" and ticket.is_assigned:
             self._attempt(tx, ticket, caused_by)
-        elif ticket.blocked_kind == "dependency" and not rows.blockers_of(tx, ticket_id):
+        elif ticket.blocked_kind == "dependency" and not rows.is_blocked(tx, ticket_id):
             self._unblock(ticket, caused_by)
 
     def _attempt(self, tx: Transaction, ticket: TicketState, caused_by: int | None) -> None:

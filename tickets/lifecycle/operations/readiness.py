@@ -51,7 +51,7 @@ class TicketReadiness:
         assert workspace is not None, "tickets refer to it by foreign key"
         if workspace["status"] != "active":
             return "workspace_paused"
-        if rows.blockers_of(tx, ticket.id):
+        if rows.is_blocked(tx, ticket.id):
             return "blocked_by_dependency"
         settings = rows.settings(workspace)
         pipeline_id = ticket.dispatch_pipeline_id or settings.get("pipeline_id")

@@ -70,7 +70,7 @@ class Reports:
 
     def _unblocked(self, tx: Transaction, row: Row, _data: dict[str, Any]) -> None:
         """Let the ticket go on, where no other one is in its way."""
-        if rows.blockers_of(tx, row["ticket_id"]):
+        if rows.is_blocked(tx, row["ticket_id"]):
             return
 
         def change(tx: Transaction, ticket: TicketState, notes: Notes) -> None:

@@ -78,6 +78,13 @@ def blockers_of(tx: Transaction, ticket_id: str) -> list[str]:
     return [row["id"] for row in tx.many("ticket_links.blockers_of", ticket_id=ticket_id)]
 
 
+def is_blocked(tx: Transaction, ticket_id: str) -> bool:
+    """Tell whether there are any, which is known before all of them are."""
+    if tx.value("ticket_links.open_blocker", ticket_id=ticket_id) is not None:
+        return True
+    return bool(blockers_of(tx, ticket_id))
+
+
 def workspace(row: Row) -> Workspace:
     """Return a workspace as clients see it."""
     return Workspace(

@@ -151,7 +151,7 @@ class Sweep:
             lambda tx, after_seq: tx.many(
                 "tickets.dependent", after_seq=after_seq, limit=PAGE_ROWS
             ),
-            lambda tx, row: not rows.blockers_of(tx, row["id"]),
+            lambda tx, row: not rows.is_blocked(tx, row["id"]),
             self._look_again,
         )
 

@@ -131,7 +131,7 @@ class Takeover:
     ) -> Conflict | None:
         """Bring the ticket to the status of its issue, the whole way or not at all."""
         ticket = rows.found_ticket(tx, scope.workspace_id, ticket_id)
-        is_blocked = bool(rows.blockers_of(tx, ticket_id))
+        is_blocked = rows.is_blocked(tx, ticket_id)
         way = walk(ticket.status, wanted, is_assigned=ticket.is_assigned, is_blocked=is_blocked)
         if way.conflict is not None:
             return conflict_of(way.conflict, "status", ticket.status, wanted)

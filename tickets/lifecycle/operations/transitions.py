@@ -175,7 +175,7 @@ def _start(
         raise Invalid.field("external", "is for users and for open tickets")
     if not is_again and document.external is not True:
         raise InvalidStatusTransition("The ticket was reopened at the same moment")
-    if rows.blockers_of(tx, ticket.id):
+    if rows.is_blocked(tx, ticket.id):
         raise BlockedByDependency
     enter(ticket, "in_progress", now_ms=notes.now_ms)
     if not is_again:
