@@ -103,8 +103,10 @@ def read_issue(document: Mapping[str, Any], *, url: object = None) -> Issue:
     """
     id_, title, updated = (document.get(key) for key in ("id", "title", "updatedAt"))
     state = document.get("state")
-    if not isinstance(id_, str) or id_ != _id(id_) or not isinstance(title, str):
-        raise Unreadable("an issue has an id and a title")
+    if not isinstance(id_, str) or id_ != _id(id_) or not id_.isprintable():
+        raise Unreadable("an issue has an id")
+    if not isinstance(title, str):
+        raise Unreadable("an issue has a title")
     if not isinstance(state, Mapping) or not state.get("type"):
         raise Unreadable("an issue is in a state")
     return Issue(
@@ -213,4 +215,4 @@ def _text(value: object, most: int) -> str | None:
 
 def _shown(text: str) -> str:
     """Return a text without what no database keeps, and without blanks around it."""
-    return text.replace("\0", "").strip()
+    return text.replace("\0", "").encode(errors="ignore").decode().strip()
