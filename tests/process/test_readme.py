@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,7 +21,6 @@ from tests.process.stand_ins import jq
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = "The first five minutes"
 AGENT = "An agent in thirty lines of shell"
-AWAY_S = 0.5
 
 
 def test_the_first_five_minutes_end_with_a_task_that_is_done(
@@ -166,7 +164,7 @@ def test_a_shell_agent_stops_work_that_is_no_longer_its_own(
 def test_a_result_of_a_shell_agent_outlasts_a_service_that_is_away(
     tmp_path: Path, shell: dict[str, str]
 ) -> None:
-    program(tmp_path, "touch began; while [ ! -e go ]; do sleep 0.05; done")
+    program(tmp_path, "echo $$ >pid; mv pid began; while [ ! -e go ]; do sleep 0.05; done")
     port = ("--workers", "1", "--port", str(free_port()))
     with ExitStack() as stack:
         with tickets(tmp_path, *port) as server, Client(server) as client:
@@ -174,9 +172,10 @@ def test_a_result_of_a_shell_agent_outlasts_a_service_that_is_away(
             script = shell_of(README, AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
             stack.enter_context(agent(script, shell, tmp_path))
             eventually((tmp_path / "began").exists)
+            worker = int((tmp_path / "began").read_text())
         # Heartbeats find nobody now, and so does the first try to tell of the end.
         (tmp_path / "go").touch()
-        time.sleep(AWAY_S)
+        eventually(lambda: is_gone(worker))
         with tickets(tmp_path, *port) as server, Client(server) as client:
             eventually(lambda: client.get(f"/tasks/{task_id}")["stage"] == "review")
             assert client.get(f"/tasks/{task_id}")["latest_run"]["attempt"] == 1
