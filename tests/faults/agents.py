@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,11 +25,11 @@ from tests.faults.acts import (
     Seen,
 )
 from tests.faults.clocks import FOREVER_NS, NS_PER_MS, Clock, Span
+from tests.faults.crews import at_work
 from tests.faults.history import Call, History, Unexplained
 from tests.faults.lease_model import Rules
 from tests.process.clients import Client, Open, eventually
 from tests.process.crowd import Exchange, Service, Stubborn
-from tests.process.serving import START_S
 
 AGENTS = 8
 GAMES = 4
@@ -65,13 +64,14 @@ class Impatient(Stubborn):
         self._chance = chance
 
     def exchange(self, method: str, path: str, body: Json | None, **more: Any) -> Exchange:
+        if self._chance.random() >= HANGS_UP:
+            return super().exchange(method, path, body, **more)
         first_ns = time.monotonic_ns()
-        if self._chance.random() < HANGS_UP:
-            key = f"{self._name}-{self._keys + 1}"
-            try:
-                Open(self._service.server(), method, path, body, key=key, **more).socket.close()
-            except OSError:
-                self._service.was_not_answered(None)
+        key = f"{self._name}-{self._keys + 1}"
+        try:
+            Open(self._service.server(), method, path, body, key=key, **more).socket.close()
+        except OSError:
+            self._service.was_not_answered(None)
         found = super().exchange(method, path, body, **more)
         return Exchange(found.answer, first_ns, found.last_ns, found.end_ns)
 
@@ -104,7 +104,7 @@ class Memory:
 
     service: Service
     pipeline_id: str = ""
-    failures: list[Exception] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
     ending: threading.Event = field(default_factory=threading.Event)
     history: History = field(default_factory=History)
     # By the name under which they were made, which no two of them share.
@@ -233,7 +233,7 @@ class Agent:
         if refusal is None:
             refusal = Odd(held.run, found.answer.json["error"]["code"])
         self._remember(held.task_id, refusal, found.last_ns, end_ns)
-        if first_ns < found.last_ns:
+        if found.was_repeated:
             # Had it been done before, its key would have brought back the first answer; but
             # what was sent first may still be on its way.
             self._remember(held.task_id, act, end_ns + 1, None)
@@ -245,22 +245,11 @@ class Agent:
 
 
 @contextmanager
-def agents_at_work(memory: Memory, seed: int) -> Iterator[None]:
+def agents_at_work(memory: Memory, seed: int, count: int = AGENTS) -> Iterator[None]:
     """Let agents play; at the end each finishes what it is about."""
-    agents = [Agent(memory, f"a{number}", seed) for number in range(AGENTS)]
-    with ThreadPoolExecutor(AGENTS) as pool:
-        working = [pool.submit(agent.run) for agent in agents]
-        try:
-            yield
-        except BaseException as error:  # noqa: BLE001 - raised again, or what led to it
-            first = memory.failures[0] if memory.failures else error
-            memory.service.give_up()
-            raise first from None
-        finally:
-            memory.ending.set()
-            wait(working, START_S)
-        if memory.failures:
-            raise memory.failures[0]
+    agents = [Agent(memory, f"a{number}", seed) for number in range(count)]
+    with at_work(memory.service, memory.failures, memory.ending, agents):
+        yield
 
 
 def begin(client: Client, memory: Memory) -> None:
@@ -284,6 +273,8 @@ def look(client: Client, memory: Memory) -> None:
     """Add to the history what there is when all is over, and claims that nobody saw."""
     eventually(lambda: not client.get("/health")["active_leases"])
     for task in client.pages("/tasks"):
+        if task["pipeline_id"] != memory.pipeline_id:
+            continue
         call_ns = time.monotonic_ns()
         runs = client.pages(f"/tasks/{task['id']}/runs")
         events = client.pages(f"/tasks/{task['id']}/events")

@@ -8,7 +8,7 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +58,10 @@ class Client:
         *,
         token: str | None = None,
         key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Return the answer, whatever it is. Raises OSError or HTTPException for none."""
-        headers = {}
+        headers = dict(headers or {})
         if (token or self._token) is not None:
             headers["Authorization"] = f"Bearer {token or self._token}"
         if key is not None:
@@ -149,9 +150,11 @@ class Open:
         *,
         token: str | None = None,
         key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         data = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: t", f"Content-Length: {len(data)}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += [f"Authorization: Bearer {token}"] if token is not None else []
         lines += [f"Idempotency-Key: {key}"] if key is not None else []
         with ExitStack() as stack:

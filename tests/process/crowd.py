@@ -100,6 +100,11 @@ class Exchange:
     last_ns: int
     end_ns: int
 
+    @property
+    def was_repeated(self) -> bool:
+        """Whether it was sent before, so that a refusal may come from what that has done."""
+        return self.first_ns < self.last_ns
+
 
 class Stubborn:
     """A client that repeats a request until it is answered, over as many connections."""
@@ -112,10 +117,9 @@ class Stubborn:
 
     def exchange(self, method: str, path: str, body: Json | None, **more: Any) -> Exchange:
         self._keys += 1
-        key = f"{self._name}-{self._keys}" if method == "POST" else None
-        first_ns = time.monotonic_ns()
+        key = f"{self._name}-{self._keys}" if method != "GET" else None
+        first_ns = last_ns = time.monotonic_ns()
         while True:
-            last_ns = time.monotonic_ns()
             try:
                 if self._client is None:
                     self._client = Client(self._service.server())
@@ -124,14 +128,13 @@ class Stubborn:
                 sent_ns = None if self._client is None else self._client.sent_ns
                 lost = None if sent_ns is None else Lost(sent_ns, f"{method} {path}: {error!r}")
                 self._service.was_not_answered(lost)
-                self.close()
             else:
-                if answer.status == 503 and self._service.may_refuse:
-                    self._service.was_refused(answer)
-                    self.close()
-                    continue
-                self._service.was_answered()
-                return Exchange(answer, first_ns, last_ns, time.monotonic_ns())
+                if answer.status != 503 or not self._service.may_refuse:
+                    self._service.was_answered()
+                    return Exchange(answer, first_ns, last_ns, time.monotonic_ns())
+                self._service.was_refused(answer)
+            self.close()
+            last_ns = time.monotonic_ns()
 
     def send(self, method: str, path: str, body: Json | None, **more: Any) -> Answer:
         return self.exchange(method, path, body, **more).answer
