@@ -21,6 +21,21 @@ from tickets.lifecycle.domain.expectations import NOTHING
 from tickets.lifecycle.domain.records import Ticket
 from tickets.lifecycle.routes import LifecycleOperations
 
+# In which the events of one change are told.
+EVENT_ORDER = (
+    "TicketCreated",
+    "TicketDetailsUpdated",
+    "TicketAssigned",
+    "TicketReassigned",
+    "TicketDelegated",
+    "TicketCollaboratorAdded",
+    "TicketStarted",
+    "TicketCompleted",
+    "TicketFailed",
+    "TicketCancelled",
+    "TicketStatusChanged",
+)
+
 
 class TicketPlace:
     """A workspace with two agents, and short words for what is done in it.

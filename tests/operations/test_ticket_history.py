@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.tickets import TicketPlace
+from tests.tickets import EVENT_ORDER, TicketPlace
 from tests.worlds import World
 from tickets.errors import TicketsError
 from tickets.lifecycle.domain.documents import (
@@ -32,19 +32,6 @@ STATES = {
     "failed": ("FAILED",),
     "cancelled": ("CANCELLED",),
 }
-ORDER = (
-    "TicketCreated",
-    "TicketDetailsUpdated",
-    "TicketAssigned",
-    "TicketReassigned",
-    "TicketDelegated",
-    "TicketCollaboratorAdded",
-    "TicketStarted",
-    "TicketCompleted",
-    "TicketFailed",
-    "TicketCancelled",
-    "TicketStatusChanged",
-)
 
 
 def step(place: TicketPlace, chance: random.Random, tickets: list[Ticket]) -> None:
@@ -98,7 +85,7 @@ def test_events_and_ledger_lead_to_the_tickets_as_they_are(
         assert versions == list(range(1, now.version + 1))
         for _, group in groupby(events, key=lambda row: row[0]):
             types = [row[1] for row in group]
-            assert types == sorted(types, key=ORDER.index)
+            assert types == sorted(types, key=EVENT_ORDER.index)
             seen.update(types)
         status = "open"
         for _, type_, data in events:
