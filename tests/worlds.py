@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 
 from tests.factories import SIMPLE, Json
+from tests.vaults import PassingVault
 from tickets.clock import Clock
 from tickets.db.database import Database, Row
 from tickets.db.postgres_database import PostgresDatabase
@@ -167,7 +168,9 @@ class World:
             pending_migrations=list,
             random_unit=lambda: random_unit,
         )
-        self.lifecycle: LifecycleOperations = build_lifecycle(db, clock, self.do, self.managers)
+        self.lifecycle: LifecycleOperations = build_lifecycle(
+            db, clock, self.do, self.managers, vault=PassingVault()
+        )
 
     def pipeline(self, definition: Json | None = None) -> str:
         """Create a pipeline, SIMPLE where none is given."""

@@ -24,6 +24,7 @@ from tickets.ledger.routes import build_ledger, ledger_routes
 from tickets.lifecycle.linear.transport import Transport, post
 from tickets.lifecycle.readings import sync_readings
 from tickets.lifecycle.routes import build_lifecycle, lifecycle_routes
+from tickets.lifecycle.vault import Vault
 from tickets.lifecycle.worker import SyncWorker
 from tickets.tracker.operations.copies import copy_all
 from tickets.tracker.operations.imports import ImportOperations, check_import
@@ -64,6 +65,7 @@ class Application:
         request_log: RequestLog | None = None,
         random_unit: Callable[[], float] | None = None,
         linear: Transport = post,
+        vault: Vault | None = None,
     ) -> None:
         self.metrics = metrics = Metrics((*COUNTED, *LEDGER_COUNTED))
         db.observer = metrics
@@ -95,6 +97,7 @@ class Application:
             dispatch_inline=settings.dispatch_inline == "on",
             linear_url=settings.linear_api_url,
             linear=linear,
+            vault=vault if vault is not None else Vault(settings.key_path),
             **extra,
         )
         self.sync_worker = SyncWorker(
@@ -103,6 +106,7 @@ class Application:
             self.lifecycle.pushing,
             self.lifecycle.inbox,
             self.lifecycle.reconcile,
+            self.lifecycle.integrations,
         )
         metrics.add_reading(functools.partial(tracker_readings, db, self.operations.queue))
         metrics.add_reading(functools.partial(sync_readings, db, clock))

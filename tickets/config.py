@@ -37,6 +37,8 @@ __all__ = [
 DEFAULT_THREADS = 128
 MAX_TOKEN_FILE_BYTES = 4_096
 _MEMORY = ":memory:"
+# Relative to the config file where they stand in it.
+_PATHS = ("db", "sealing_key_file")
 # Those that are no option's.
 _OTHER_VARIABLES = ("TICKETS_CONFIG", "TICKETS_HOME", "TICKETS_TOKEN", "TICKETS_TOKEN_FILE")
 
@@ -81,11 +83,19 @@ class Settings:
     dispatch_inline: str = "on"
     dispatch_sweep_interval_ms: int = 5_000
     linear_api_url: str = "https://api.linear.app/graphql"
+    sealing_key_file: Path | None = None
 
     @property
     def in_memory(self) -> bool:
         """Return whether the database is to be a scratch file that is deleted at exit."""
         return str(self.db) == _MEMORY
+
+    @property
+    def key_path(self) -> Path | None:
+        """Return where the key of secrets is, or will be; None where no place is known."""
+        if self.sealing_key_file is not None or isinstance(self.db, DatabaseUrl):
+            return self.sealing_key_file
+        return Path(f"{self.db}.key")
 
     @property
     def shown_db(self) -> str:
@@ -106,9 +116,10 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -
     config_path, config = _config(flags, environ)
     values: dict[str, object] = {}
     for option in OPTIONS:
-        if option.name != "db":
+        if option.name not in _PATHS:
             _pick(values, option, flags, environ, config)
     values["db"] = _database(flags, environ, config, config_path)
+    values["sealing_key_file"] = _key_file(flags, environ, config, config_path, values["db"])
     values["api_token"] = _token(flags, environ, config, config_path)
     if "wait_slots" not in values:
         # A waiting agent holds a thread, so a quarter of them stays free for everybody else.
@@ -235,6 +246,26 @@ def _database(
     if config_path is None:
         raise ConfigError("no database: give --db PATH, or set TICKETS_HOME or HOME")
     return config_path.parent / text
+
+
+def _key_file(
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    config: Mapping[str, object],
+    config_path: Path | None,
+    db: object,
+) -> Path | None:
+    """Return the file that was named; a server's has its place in the home directory."""
+    option = next(option for option in OPTIONS if option.name == "sealing_key_file")
+    picked: dict[str, object] = {}
+    _pick(picked, option, flags, environ, config)
+    text = picked.get(option.name)
+    if text is None:
+        is_server = isinstance(db, DatabaseUrl)
+        return config_path.parent / "sealing.key" if is_server and config_path else None
+    if flags.get(option.name) is not None or environ.get(option.variable) or not config_path:
+        return Path(str(text))
+    return config_path.parent / str(text)
 
 
 def _file_uri(uri: str) -> str:

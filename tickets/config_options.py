@@ -304,6 +304,13 @@ OPTIONS = (
         help="how often tickets that wait are looked at again (5000)",
     ),
     Option(
+        name="sealing_key_file",
+        parse=_text,
+        metavar="PATH",
+        help="the key that seals keys of Linear in the database; made where it is missing"
+        " (beside the SQLite file, else HOME/sealing.key)",
+    ),
+    Option(
         name="linear_api_url",
         parse=_linear_url,
         metavar="URL",

@@ -2,7 +2,7 @@
 --
 -- Invariants
 --   a team of Linear's belongs to one workspace.
---   api_key and webhook_secrets_json go nowhere but to Linear and into signatures.
+--   api_key and webhook_secrets_json are sealed, and go nowhere but to Linear and into signatures.
 
 -- name: get :one
 -- uses: sqlite_autoindex_integrations_linear_1
@@ -18,6 +18,20 @@ SELECT 1
   FROM integrations_linear
  WHERE workspace_id = :workspace_id
    AND enabled = 1;
+
+-- name: with_unsealed :many
+-- scans: integrations_linear, once for each start of a process
+SELECT workspace_id, api_key, webhook_secrets_json
+  FROM integrations_linear
+ WHERE api_key NOT LIKE :sealed;
+
+-- name: seal :run
+-- uses: sqlite_autoindex_integrations_linear_1
+UPDATE integrations_linear
+   SET api_key = :api_key,
+       webhook_secrets_json = :webhook_secrets_json
+ WHERE workspace_id = :workspace_id
+   AND api_key = :as_it_was;
 
 -- name: counts :many
 -- scans: integrations_linear, a row for each workspace that is connected, at each scrape

@@ -68,7 +68,8 @@ def test_every_option_is_a_field_a_variable_and_a_config_key(
     by_variable = load_settings({"db": "x.db"}, {f"TICKETS_{name.upper()}": text})
     by_file = load_settings({"config": str(path)}, {})
 
-    expected = tmp_path / "x.db" if name == "db" else getattr(by_flag, name)
+    is_path = name in ("db", "sealing_key_file")
+    expected = tmp_path / text if is_path else getattr(by_flag, name)
     assert getattr(by_variable, name) == getattr(by_flag, name)
     assert getattr(by_file, name) == expected
 
@@ -110,6 +111,17 @@ def test_a_path_is_relative_to_whatever_named_it(tmp_path: Path) -> None:
     assert load_settings({"config": str(path)}, {"TICKETS_DB": "t.db"}).db == Path("t.db")
     absolute = write(tmp_path / "other.json", db="/var/t.db")
     assert load_settings({"config": str(absolute)}, {}).db == Path("/var/t.db")
+
+
+def test_the_key_of_secrets_is_beside_the_file_or_in_the_home(tmp_path: Path) -> None:
+    path = write(tmp_path / "config.json", db="data/t.db")
+    url = "postgresql://db.example/tickets"
+
+    assert load_settings({"config": str(path)}, {}).key_path == tmp_path / "data" / "t.db.key"
+    assert load_settings({"db": "t.db"}, {}).key_path == Path("t.db.key")
+    assert load_settings({"db": url}, {"TICKETS_HOME": "/h"}).key_path == Path("/h/sealing.key")
+    assert load_settings({"db": url}, {}).key_path is None
+    assert load_settings({"db": url, "sealing_key_file": "k"}, {}).key_path == Path("k")
 
 
 # D-33

@@ -28,6 +28,7 @@ from tests.factories import REVIEW, Json, bearer
 from tests.linear.stand_in import StandIn
 from tests.scratch import scratch_world
 from tests.tickets import TicketPlace
+from tests.vaults import PassingVault
 from tests.worlds import World
 from tickets.app import Application, openapi_document
 from tickets.config import Settings
@@ -193,7 +194,9 @@ def served() -> Iterator[None]:
         configured = Settings(db=Path("unused.db"), wait_slots=0, api_token=API_TOKEN)
         live.clock, live.linear = clock, StandIn(clock)
         live.world = world
-        live.app = Application(world.db, configured, clock, linear=live.linear)
+        live.app = Application(
+            world.db, configured, clock, linear=live.linear, vault=PassingVault()
+        )
         yield
     never = [label for label, count in live.answered.items() if count == 0]
     assert never == [], "refused every time, so that no answer was looked at"

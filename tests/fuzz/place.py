@@ -22,6 +22,7 @@ from tests.faults.states import digest
 from tests.linear.faults import nowhere
 from tests.scratch import scratch_world
 from tests.tickets import TicketPlace
+from tests.vaults import PassingVault
 from tests.worlds import World
 from tickets.app import Application
 from tickets.config import Settings
@@ -90,7 +91,12 @@ class Place:
             api_token=api_token,
         )
         self.app = Application(
-            world.db, settings, clock, random_unit=lambda: 0.5, linear=nowhere
+            world.db,
+            settings,
+            clock,
+            random_unit=lambda: 0.5,
+            linear=nowhere,
+            vault=PassingVault(),
         )
         self.pipeline_id = world.pipeline(REVIEW)
         self.target_id = world.task(self.pipeline_id, assigned_agent_id=NOBODY)

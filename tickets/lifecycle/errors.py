@@ -52,6 +52,7 @@
     ├── InvalidSignature                     invalid_signature
     └── StaleWebhook                         stale_webhook
     TicketsError                        500  internal_error
+    ├── SecretsUnreadable               503  secrets_unreadable
     └── ProviderFailed                  502  provider_error
     OutputInvalid                       422  output_invalid
 """
@@ -375,6 +376,17 @@ class StaleWebhook(Unauthorized):
 
     code = "stale_webhook"
     message = "The webhook was not sent just now"
+
+
+class SecretsUnreadable(TicketsError):
+    """The secrets of an integration cannot be sealed or opened; the log says why."""
+
+    status = 503
+    code = "secrets_unreadable"
+    message = (
+        "The service cannot use its key file (sealing_key_file), or the secrets of this"
+        " integration were sealed with another one"
+    )
 
 
 class ProviderFailed(TicketsError):

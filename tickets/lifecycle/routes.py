@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tickets.clock import Clock
 from tickets.db.database import Database
 from tickets.ledger.operations.feed import LedgerFeed
-from tickets.lifecycle.linear.client import DEFAULT_URL, LinearClient
+from tickets.lifecycle.linear.client import DEFAULT_URL, Key, LinearClient
 from tickets.lifecycle.linear.transport import Transport, post
 from tickets.lifecycle.operations.agents import AgentOperations
 from tickets.lifecycle.operations.applying import Applying
@@ -49,6 +49,7 @@ from tickets.lifecycle.resources import workspaces as workspace
 from tickets.lifecycle.resources.events import EventFeed, TicketEvents
 from tickets.lifecycle.resources.teams import TeamCollection, TeamItem
 from tickets.lifecycle.resources.webhooks import LinearWebhook
+from tickets.lifecycle.vault import Vault
 from tickets.tracker.operations.managers import Managers
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.routes import Operations
@@ -90,11 +91,13 @@ def build_lifecycle(
     linear_url: str = DEFAULT_URL,
     linear: Transport = post,
     random_unit: Callable[[], float] = random.random,
+    vault: Vault,
 ) -> LifecycleOperations:
     """Build all operations on one database and one clock, above a tracker.
 
     ``ledger`` is told of tickets. Without ``dispatch_inline`` tickets that were assigned start
-    with the next sweep. ``linear`` carries requests to Linear, at ``linear_url``.
+    with the next sweep. ``linear`` carries requests to Linear, at ``linear_url``; ``vault``
+    opens what they have to show.
     """
     definitions = Definitions()
     workflow = TicketWorkflow(db, clock)
@@ -126,10 +129,11 @@ def build_lifecycle(
     takeover = Takeover(db, tickets, assignments, transitions)
     applying = Applying(workflow, tickets, takeover, outbox)
     comments = CommentOperations(db, workflow)
-    inbox = Inbox(db, clock, applying, comments)
+    inbox = Inbox(db, clock, applying, comments, vault)
 
     def client(integration: Integration) -> LinearClient:
-        return LinearClient(integration.key, clock, url=linear_url, transport=linear)
+        key = Key(integration.auth_kind, vault.open(integration.sealed_key))
+        return LinearClient(key, clock, url=linear_url, transport=linear)
 
     return LifecycleOperations(
         workflow=workflow,
@@ -145,7 +149,7 @@ def build_lifecycle(
         transitions=transitions,
         events=EventOperations(db),
         sweep=Sweep(db, workflow, definitions, readiness, dispatcher, following),
-        integrations=IntegrationOperations(db, clock, client),
+        integrations=IntegrationOperations(db, clock, client, vault),
         inbox=inbox,
         sync=SyncOperations(db, clock, outbox, applying),
         pushing=Pushing(db, clock, applying, client, random_unit),

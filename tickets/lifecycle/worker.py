@@ -12,6 +12,7 @@ from tickets.clock import Clock
 from tickets.db.database import Collision, Database
 from tickets.errors import TicketsError
 from tickets.lifecycle.operations.inbox import Inbox
+from tickets.lifecycle.operations.integrations import IntegrationOperations
 from tickets.lifecycle.operations.pruning import prune
 from tickets.lifecycle.operations.pushing import Pushing, Taken
 from tickets.lifecycle.operations.reconcile import Reconcile
@@ -37,12 +38,14 @@ class SyncWorker:
         pushing: Pushing,
         inbox: Inbox,
         reconcile: Reconcile,
+        integrations: IntegrationOperations,
     ) -> None:
         self._db = db
         self._clock = clock
         self._pushing = pushing
         self._inbox = inbox
         self._reconcile = reconcile
+        self._integrations = integrations
         self._stopping = threading.Event()
         self._sending: set[Future[None]] = set()
         self._reading: Future[None] | None = None
@@ -61,6 +64,7 @@ class SyncWorker:
         periods_to_pruning = 0
         pool = ThreadPoolExecutor(PARALLEL + 1, thread_name_prefix="linear")
         try:
+            _guarded(self._integrations.seal_stored)
             while not self._stopping.wait(PERIOD_S):
                 _guarded(lambda: self._round(pool))
                 if periods_to_pruning <= 0:

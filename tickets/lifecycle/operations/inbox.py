@@ -22,6 +22,7 @@ from tickets.lifecycle.linear.signature import delivery_key, is_fresh, is_signed
 from tickets.lifecycle.operations.applying import Applying, Arrival
 from tickets.lifecycle.operations.comments import CommentOperations
 from tickets.lifecycle.operations.mirrors import LINEAR, Integration, found_integration
+from tickets.lifecycle.vault import Vault
 from tickets.web.answers import to_json
 
 MAX_WEBHOOK_BYTES: Final = 1 << 20
@@ -40,12 +41,18 @@ class Inbox:
     """Takes what Linear sends, and applies it."""
 
     def __init__(
-        self, db: Database, clock: Clock, applying: Applying, comments: CommentOperations
+        self,
+        db: Database,
+        clock: Clock,
+        applying: Applying,
+        comments: CommentOperations,
+        vault: Vault,
     ) -> None:
         self._db = db
         self._clock = clock
         self._applying = applying
         self._comments = comments
+        self._vault = vault
 
     def receive(
         self,
@@ -58,14 +65,15 @@ class Inbox:
     ) -> WebhookAnswer:
         """Take a webhook, and apply it if that is quick.
 
-        Raises IntegrationNotFound, PayloadTooLarge, InvalidSignature, InvalidJson,
-        StaleWebhook, in this order; nothing of what is refused is kept.
+        Raises IntegrationNotFound, SecretsUnreadable, PayloadTooLarge, InvalidSignature,
+        InvalidJson, StaleWebhook, in this order; nothing of what is refused is kept.
         """
         with self._db.read() as tx:
             integration = found_integration(tx, workspace_id)
+        secrets = [self._vault.open(each) for each in integration.sealed_secrets]
         if len(body) > MAX_WEBHOOK_BYTES:
             raise PayloadTooLarge(f"A webhook may have {MAX_WEBHOOK_BYTES} bytes")
-        if not is_signed(body, signature, integration.secrets):
+        if not is_signed(body, signature, secrets):
             raise InvalidSignature
         payload = _parsed(body)
         if not is_fresh(

@@ -21,13 +21,19 @@ from tickets.lifecycle.domain.sync_records import (
     StateView,
     Verification,
 )
-from tickets.lifecycle.errors import IntegrationNotFound, ProviderFailed, TeamAlreadyBound
+from tickets.lifecycle.errors import (
+    IntegrationNotFound,
+    ProviderFailed,
+    SecretsUnreadable,
+    TeamAlreadyBound,
+)
 from tickets.lifecycle.linear.errors import KeyRefused, LinearFailure
 from tickets.lifecycle.linear.states import Workflow
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.mirrors import Integration, found_integration
 from tickets.lifecycle.operations.outbox import OUTBOX_TOPIC
 from tickets.lifecycle.operations.pushing import MakeClient
+from tickets.lifecycle.vault import SEALED, Vault
 from tickets.web.answers import to_json
 from tickets.web.pages import Page, make_page, parse_id_cursor
 
@@ -38,18 +44,23 @@ SHOWN_FROM: Final = 8
 class IntegrationOperations:
     """Everything about how a workspace is connected."""
 
-    def __init__(self, db: Database, clock: Clock, make_client: MakeClient) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, make_client: MakeClient, vault: Vault
+    ) -> None:
         self._db = db
         self._clock = clock
         self._make_client = make_client
+        self._vault = vault
 
     def put(
         self, workspace_id: str, document: IntegrationDocument
     ) -> tuple[IntegrationView, bool]:
         """Connect a workspace, or connect it anew; tell whether it had no connection.
 
-        Raises WorkspaceNotFound, WorkspaceArchived, TeamAlreadyBound.
+        Raises WorkspaceNotFound, WorkspaceArchived, TeamAlreadyBound, SecretsUnreadable.
         """
+        api_key = self._vault.seal(document.api_key)
+        secrets = [self._vault.seal(secret) for secret in document.webhook_secrets]
         with self._db.write() as tx:
             tx.hold("integrations_linear.lock")
             now_ms = self._clock.now_ms()
@@ -64,8 +75,8 @@ class IntegrationOperations:
                 team_id=document.team_id,
                 enabled=int(document.enabled),
                 auth_kind=document.auth_kind,
-                api_key=document.api_key,
-                webhook_secrets_json=to_json(document.webhook_secrets),
+                api_key=api_key,
+                webhook_secrets_json=to_json(secrets),
                 import_issues=int(document.import_issues),
                 create_labels=int(document.create_labels),
                 status_map_json=to_json(
@@ -78,12 +89,12 @@ class IntegrationOperations:
             )
             assert row is not None, "it was put"
             tx.wake(OUTBOX_TOPIC)
-            return _view(tx, row), is_new
+            return self._view(tx, row), is_new
 
     def get(self, workspace_id: str) -> IntegrationView:
         """Return the integration. Raises WorkspaceNotFound, IntegrationNotFound."""
         with self._db.read() as tx:
-            return _view(tx, self._row(tx, workspace_id))
+            return self._view(tx, self._row(tx, workspace_id))
 
     def delete(self, workspace_id: str) -> None:
         """Take the connection away; its tickets stay as they are, detached.
@@ -191,9 +202,64 @@ class IntegrationOperations:
             tx.run(
                 "integrations_linear.set_status",
                 workspace_id=integration.workspace_id,
-                api_key=integration.key.secret,
+                api_key=integration.sealed_key,
                 status=status,
             )
+
+    def seal_stored(self) -> None:
+        """Seal what was stored as it was given, before there was a vault."""
+        with self._db.read() as tx:
+            found = tx.many("integrations_linear.with_unsealed", sealed=f"{SEALED}%")
+        for row in found:
+            secrets = [
+                self._vault.seal(each) for each in json.loads(row["webhook_secrets_json"])
+            ]
+            with self._db.write() as tx:
+                tx.run(
+                    "integrations_linear.seal",
+                    workspace_id=row["workspace_id"],
+                    as_it_was=row["api_key"],
+                    api_key=self._vault.seal(row["api_key"]),
+                    webhook_secrets_json=to_json(secrets),
+                )
+
+    def _view(self, tx: Transaction, row: Row) -> IntegrationView:
+        counts = {
+            each["state"]: each["row_count"]
+            for each in tx.many("sync_outbox.counts", workspace_id=row["workspace_id"])
+        }
+        return IntegrationView(
+            workspace_id=row["workspace_id"],
+            enabled=bool(row["enabled"]),
+            auth_kind=row["auth_kind"],
+            api_key=self._hidden(row["api_key"]),
+            team_id=row["team_id"],
+            webhook_secrets=[
+                self._hidden(each) for each in json.loads(row["webhook_secrets_json"])
+            ],
+            import_issues=bool(row["import_issues"]),
+            create_labels=bool(row["create_labels"]),
+            status_map=json.loads(row["status_map_json"]),
+            replay_window_ms=row["replay_window_ms"],
+            reconcile_interval_ms=row["reconcile_interval_ms"],
+            status=row["status"] if row["enabled"] else "disabled",
+            queue=QueueCounts(
+                pending=counts.get("pending", 0),
+                inflight=counts.get("inflight", 0),
+                dead=counts.get("dead", 0),
+            ),
+            cursor_ms=row["cursor_ms"],
+            created_at_ms=row["created_at_ms"],
+            updated_at_ms=row["updated_at_ms"],
+        )
+
+    def _hidden(self, sealed: str) -> SecretView:
+        """Return what people may see of a secret: its end, if there is more of it."""
+        try:
+            secret = self._vault.open(sealed)
+        except SecretsUnreadable:
+            secret = ""
+        return SecretView(set=True, last4=secret[-4:] if len(secret) >= SHOWN_FROM else None)
 
 
 def outbox_row(row: Row) -> OutboxRow:
@@ -202,36 +268,3 @@ def outbox_row(row: Row) -> OutboxRow:
         payload=Raw(row["payload_json"].encode()),
         **{name: row[name] for name in OutboxRow.__struct_fields__ if name != "payload"},
     )
-
-
-def _view(tx: Transaction, row: Row) -> IntegrationView:
-    counts = {
-        each["state"]: each["row_count"]
-        for each in tx.many("sync_outbox.counts", workspace_id=row["workspace_id"])
-    }
-    return IntegrationView(
-        workspace_id=row["workspace_id"],
-        enabled=bool(row["enabled"]),
-        auth_kind=row["auth_kind"],
-        api_key=_hidden(row["api_key"]),
-        team_id=row["team_id"],
-        webhook_secrets=[_hidden(each) for each in json.loads(row["webhook_secrets_json"])],
-        import_issues=bool(row["import_issues"]),
-        create_labels=bool(row["create_labels"]),
-        status_map=json.loads(row["status_map_json"]),
-        replay_window_ms=row["replay_window_ms"],
-        reconcile_interval_ms=row["reconcile_interval_ms"],
-        status=row["status"] if row["enabled"] else "disabled",
-        queue=QueueCounts(
-            pending=counts.get("pending", 0),
-            inflight=counts.get("inflight", 0),
-            dead=counts.get("dead", 0),
-        ),
-        cursor_ms=row["cursor_ms"],
-        created_at_ms=row["created_at_ms"],
-        updated_at_ms=row["updated_at_ms"],
-    )
-
-
-def _hidden(secret: str) -> SecretView:
-    return SecretView(set=True, last4=secret[-4:] if len(secret) >= SHOWN_FROM else None)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from tickets.db.database import Row, Transaction
 from tickets.lifecycle.domain.state import PRIORITIES, TicketState
 from tickets.lifecycle.errors import IntegrationNotFound
-from tickets.lifecycle.linear.client import Key
 from tickets.lifecycle.linear.issues import as_description
 from tickets.lifecycle.linear.states import State, Workflow
 
@@ -19,13 +18,14 @@ LINEAR: Final = "linear"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integration:
-    """How a workspace is connected; its secrets are in no text that is made of it."""
+    """How a workspace is connected. Key and secrets are sealed: the vault opens them."""
 
     workspace_id: str
     team_id: str
     is_enabled: bool
-    key: Key = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
+    auth_kind: str
+    sealed_key: str = field(repr=False)
+    sealed_secrets: tuple[str, ...] = field(repr=False)
     import_issues: bool
     create_labels: bool
     replay_window_ms: int
@@ -40,8 +40,9 @@ def integration(row: Row) -> Integration:
         workspace_id=row["workspace_id"],
         team_id=row["team_id"],
         is_enabled=bool(row["enabled"]),
-        key=Key(row["auth_kind"], row["api_key"]),
-        secrets=tuple(json.loads(row["webhook_secrets_json"])),
+        auth_kind=row["auth_kind"],
+        sealed_key=row["api_key"],
+        sealed_secrets=tuple(json.loads(row["webhook_secrets_json"])),
         import_issues=bool(row["import_issues"]),
         create_labels=bool(row["create_labels"]),
         replay_window_ms=row["replay_window_ms"],

@@ -197,7 +197,7 @@ class Pushing:
                 tx.run(
                     "integrations_linear.set_status",
                     workspace_id=taken.workspace_id,
-                    api_key=taken.request.integration.key.secret,
+                    api_key=taken.request.integration.sealed_key,
                     status="auth_failed",
                 )
             else:

@@ -133,6 +133,6 @@ class Reconcile:
                 tx.run(
                     "integrations_linear.set_status",
                     workspace_id=found.workspace_id,
-                    api_key=found.key.secret,
+                    api_key=found.sealed_key,
                     status="auth_failed",
                 )
