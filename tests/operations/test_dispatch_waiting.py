@@ -222,3 +222,34 @@ def test_another_role_finds_the_nearest_agent(desk: Desk) -> None:
     assert helped.dispatch.agent_id == "r3"
     assert helped.assigned_agent_id == desk.agent_id
     desk.check()
+
+
+class TestCascades:
+    def test_nothing_begins_that_is_called_off_in_a_moment(self, desk: Desk) -> None:
+        desk.agent(desk.agent_id, max_active_tickets=1)
+        parent = desk.assigned()
+        children = [desk.assigned(parent_ticket_id=parent.id) for _ in range(3)]
+        desk.link(children[0], "blocks", children[1])
+        beside = desk.assigned(priority="low")
+
+        desk.move(parent, "cancelled", cascade=True)
+
+        assert [desk.now(each).status for each in children] == ["cancelled"] * 3
+        assert [desk.now(each).dispatch.generation for each in children] == [0] * 3
+        # Whoever has nothing in hand now goes on beside it, and at once.
+        assert desk.now(beside).dispatch.state == "queued"
+        desk.check()
+
+    def test_what_children_blocked_begins_when_the_last_of_them_was_called_off(
+        self, desk: Desk
+    ) -> None:
+        parent = desk.ticket()
+        beside = desk.ticket()
+        for _ in range(3):
+            desk.link(desk.ticket(parent_ticket_id=parent.id), "blocks", beside)
+        desk.assign(beside, desk.agent_id)
+
+        desk.move(parent, "cancelled", cascade=True)
+
+        assert desk.now(beside).dispatch.state == "queued"
+        desk.check()

@@ -33,7 +33,7 @@ from tickets.lifecycle.operations.assignments import AssignmentOperations
 from tickets.lifecycle.operations.dispatching import Dispatcher
 from tickets.lifecycle.operations.hierarchy import descendants_of
 from tickets.lifecycle.operations.links import add_link
-from tickets.lifecycle.operations.workflow import TicketWorkflow
+from tickets.lifecycle.operations.workflow import Later, TicketWorkflow
 from tickets.web.answers import to_json
 
 MAX_OUTPUT_BYTES: Final = 1 << 20
@@ -92,10 +92,14 @@ class TransitionOperations:
         def change(tx: Transaction, ticket: TicketState, notes: Notes) -> None:
             self._move(tx, ticket, notes, document)
 
+        # Whoever has less to do now must not begin what is called off in a moment.
+        later: Later | None = [] if document.cascade is True else None
         with self._db.write() as tx:
-            state = self._workflow.mutate(scope, ticket_id, change, expectations=expectations)
-            if document.cascade is True:
-                self._cascade(tx, scope, state)
+            state = self._workflow.mutate(
+                scope, ticket_id, change, expectations=expectations, later=later
+            )
+            if later is not None:
+                self._cascade(tx, scope, state, later)
             return rows.ticket(tx, state)
 
     def _move(
@@ -115,8 +119,13 @@ class TransitionOperations:
         elif before.status != "open":
             self._dispatcher.leave(tx, before, ticket, notes)
 
-    def _cascade(self, tx: Transaction, scope: Scope, ticket: TicketState) -> None:
-        """Call off all that stands below a ticket, the deepest first."""
+    def _cascade(
+        self, tx: Transaction, scope: Scope, ticket: TicketState, later: Later
+    ) -> None:
+        """Call off all that stands below a ticket, the deepest first, and go on from there.
+
+        ``later`` holds what calling off the ticket itself brings about.
+        """
         told = Scope(workspace_id=scope.workspace_id, actor=scope.actor)
 
         def cancel(tx: Transaction, child: TicketState, notes: Notes) -> None:
@@ -130,7 +139,9 @@ class TransitionOperations:
 
         cause = tx.value("ticket_events.last_of", ticket_id=ticket.id)
         for row in descendants_of(tx, ticket.id):
-            self._workflow.mutate(told, row["id"], cancel, caused_by=cause)
+            self._workflow.mutate(told, row["id"], cancel, caused_by=cause, later=later)
+        for follow in later:
+            follow(tx)
 
 
 def check_lease(ticket: TicketState, notes: Notes, to: str) -> None:

@@ -24,6 +24,8 @@ from tickets.web.answers import encode
 TICKET_EVENTS_TOPIC = "ticket-events"
 
 Change = Callable[[Transaction, TicketState, Notes], None]
+# What changes of several tickets at once bring about, in their order.
+Later = list[Callable[[Transaction], None]]
 
 
 class Follower(Protocol):
@@ -42,10 +44,14 @@ class TicketWorkflow:
         self._db = db
         self._clock = clock
         self._followers: list[Follower] = []
+        self._patient: list[Follower] = []
 
-    def add_follower(self, follower: Follower) -> None:
-        """Let ``follower`` look at every change from now on, after those added before."""
-        self._followers.append(follower)
+    def add_follower(self, follower: Follower, *, is_patient: bool = False) -> None:
+        """Let ``follower`` look at every change from now on, after those added before.
+
+        A patient one comes after the others, and may come after further changes.
+        """
+        (self._patient if is_patient else self._followers).append(follower)
 
     def create(
         self, scope: Scope, make: Callable[[Transaction, Row, Notes], TicketState]
@@ -69,10 +75,12 @@ class TicketWorkflow:
         *,
         expectations: Expectations = NOTHING,
         caused_by: int | None = None,
+        later: Later | None = None,
     ) -> TicketState:
         """Let ``change`` write to a copy of a ticket, and store what came of it.
 
-        A copy that is as before changes nothing and tells nothing. Raises WorkspaceNotFound,
+        A copy that is as before changes nothing and tells nothing. What patient followers do
+        is left to the caller where there is a list for it. Raises WorkspaceNotFound,
         AgentNotFound (the actor), TicketNotFound, WorkspaceArchived, what the expectations
         raise, and what ``change`` raises.
         """
@@ -98,7 +106,7 @@ class TicketWorkflow:
                 after.updated_at_ms = now_ms
             _store(tx, before, after)
             self._tell(tx, before, after, notes, told)
-            return self._followed(tx, before, after, notes)
+            return self._followed(tx, before, after, notes, later)
 
     def _prove(self, tx: Transaction, ticket: TicketState, lease_hash: bytes) -> str:
         """Return the agent whose lease on the ticket's task this is.
@@ -138,13 +146,27 @@ class TicketWorkflow:
         tx.wake(TICKET_EVENTS_TOPIC)
 
     def _followed(
-        self, tx: Transaction, before: TicketState | None, after: TicketState, notes: Notes
+        self,
+        tx: Transaction,
+        before: TicketState | None,
+        after: TicketState,
+        notes: Notes,
+        later: Later | None = None,
     ) -> TicketState:
         """Let all followers look at a change; return the ticket as it is after that."""
-        if not self._followers:
-            return after
+
+        def follow(tx: Transaction) -> None:
+            for follower in self._patient:
+                follower.follow(tx, before, after, notes)
+
         for follower in self._followers:
             follower.follow(tx, before, after, notes)
+        if later is None:
+            follow(tx)
+        else:
+            later.append(follow)
+        if not self._followers and not self._patient:
+            return after
         return found_ticket(tx, after.workspace_id, after.id)
 
 
