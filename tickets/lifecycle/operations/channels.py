@@ -10,8 +10,8 @@ from tickets.lifecycle.domain.actors import SYSTEM, USER
 from tickets.lifecycle.domain.state import TicketState
 from tickets.lifecycle.operations.outbox import tell_comment
 
-# Whoever has a part in more of them than this joins with a comment of their own.
-MAX_PARTICIPANTS: Final = 1_000
+# The rest of them joins with the next message.
+MAX_JOINING: Final = 1_000
 
 
 def ensure_channel(tx: Transaction, ticket: TicketState, *, now_ms: int) -> str:
@@ -31,13 +31,6 @@ def ensure_channel(tx: Transaction, ticket: TicketState, *, now_ms: int) -> str:
     members: list[tuple[str, str]] = [(USER, "member")]
     if ticket.assigned_agent_id is not None:
         members.insert(0, (ticket.assigned_agent_id, "owner"))
-    found = tx.many(
-        "ticket_collaborators.of_ticket",
-        ticket_id=ticket.id,
-        after_seq=0,
-        limit=MAX_PARTICIPANTS,
-    )
-    members += [(row["collaborator_id"], row["role"]) for row in found]
     for participant_id, role in members:
         tx.run(
             "ticket_channels.join_in",
@@ -46,6 +39,13 @@ def ensure_channel(tx: Transaction, ticket: TicketState, *, now_ms: int) -> str:
             role=role,
             now_ms=now_ms,
         )
+    tx.run(
+        "ticket_channels.join_collaborators",
+        channel_id=ticket.channel_id,
+        ticket_id=ticket.id,
+        now_ms=now_ms,
+        limit=MAX_JOINING,
+    )
     return ticket.channel_id
 
 
