@@ -2,6 +2,7 @@
 --
 -- Invariants
 --   a row with the status recorded counts, one with the status failed does not;
+--   a message about a req of a workspace is shown where that req is;
 --   keys in a channel of the service's own begin with the workspace that they belong to.
 
 -- name: add :value
@@ -42,15 +43,20 @@ UPDATE delivery_log
  WHERE id = :delivery_id;
 
 -- name: fail :one
--- uses: primary key
+-- uses: primary key, sqlite_autoindex_task_state_snapshot_1
 UPDATE delivery_log
    SET status = 'failed'
  WHERE id = :delivery_id
+   AND NOT EXISTS (SELECT 1
+                     FROM task_state_snapshot AS s
+                    WHERE s.req = delivery_log.req
+                      AND s.scope IS NOT NULL
+                      AND (CAST(:scope AS TEXT) IS NULL OR s.scope <> :scope))
 RETURNING id, channel, dedupe_key, req, state, payload_hash, cooldown_ms, status, delivered_at_ms,
           suppressed_count, last_suppressed_at_ms;
 
 -- name: page :many
--- uses: primary key
+-- uses: primary key, sqlite_autoindex_task_state_snapshot_1
 -- From the cursor on and no further than :limit rows, but for those that a filter leaves out.
 -- What the service delivered itself is there for the workspace that it was for.
 SELECT id, channel, dedupe_key, req, state, payload_hash, cooldown_ms, status, delivered_at_ms,
@@ -61,6 +67,11 @@ SELECT id, channel, dedupe_key, req, state, payload_hash, cooldown_ms, status, d
    AND (CAST(:req AS TEXT) IS NULL OR req = :req)
    AND (substr(channel, 1, 7) NOT IN ('linear-', 'system-')
         OR substr(dedupe_key, 1, length(CAST(:scope AS TEXT)) + 1) = CAST(:scope AS TEXT) || ':')
+   AND NOT EXISTS (SELECT 1
+                     FROM task_state_snapshot AS s
+                    WHERE s.req = delivery_log.req
+                      AND s.scope IS NOT NULL
+                      AND (CAST(:scope AS TEXT) IS NULL OR s.scope <> :scope))
  ORDER BY id
  LIMIT :limit;
 

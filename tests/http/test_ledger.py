@@ -479,6 +479,31 @@ def test_L32_a_row_of_a_workspace_is_there_for_those_who_name_it(
     assert both.json == field_refused("workspace_id")
 
 
+def test_messages_about_a_req_of_a_workspace_are_there_for_those_who_name_it(
+    app: Application, client: Client, tell: Told, clock: FrozenClock
+) -> None:
+    tell("QUEUED", "open")
+    tell("QUEUED", "hidden", scope="w1", workspace="w1")
+    clock.advance(ms=HOUR_MS)
+    app.housekeeping.watch()
+    ask(client, dedupe_key="k")
+    path = "/ledger/deliveries"
+    every = client.get(path, headers=IN_WORKSPACE).json["items"]
+    (hidden,) = (each for each in every if each["req"] == "hidden")
+    assert len(every) == 3
+
+    for headers in ({}, {"X-Workspace-Id": "w2"}):
+        shown = client.get(path, headers=headers).json["items"]
+        assert shown == [each for each in every if each != hidden]
+        assert client.get(f"{path}?req=hidden", headers=headers).json["items"] == []
+        answer = client.post(f"{path}/{hidden['id']}/fail", headers=headers, status=404)
+        assert answer.json == refused("delivery_not_found")
+    assert client.get(f"{path}?req=hidden&workspace_id=w1").json["items"] == [hidden]
+
+    failed = client.post(f"{path}/{hidden['id']}/fail", headers=IN_WORKSPACE, status=200)
+    assert failed.json == {**hidden, "status": "failed"}
+
+
 def test_L33_a_req_may_hold_slashes_colons_and_blanks(client: Client, tell: Told) -> None:
     req = "a/b: c?d#é%2F"
     tell("QUEUED", req)

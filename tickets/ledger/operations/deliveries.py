@@ -50,7 +50,7 @@ class DeliveryOperations:
         return DeliveryDecision(**decision._asdict())
 
     def list_by_id(self, query: DeliveriesQuery, *, scope: str | None) -> Page[LedgerDelivery]:
-        """Return a page of deliveries.
+        """Return a page of the deliveries that a request for ``scope`` sees.
 
         Those of the service are there for the workspace that they were for. Raises
         InvalidCursor.
@@ -72,7 +72,7 @@ class DeliveryOperations:
             cursor=lambda row: str(row["id"]),
         )
 
-    def mark_failed(self, delivery_id: str) -> LedgerDelivery:
+    def mark_failed(self, delivery_id: str, *, scope: str | None) -> LedgerDelivery:
         """Let a delivery not count; harmless a second time.
 
         Raises DeliveryNotFound, ReservedChannel.
@@ -83,7 +83,7 @@ class DeliveryOperations:
         ):
             raise DeliveryNotFound
         with self._db.write() as tx:
-            row = tx.one("delivery_log.fail", delivery_id=int(delivery_id))
+            row = tx.one("delivery_log.fail", delivery_id=int(delivery_id), scope=scope)
             if row is None:
                 raise DeliveryNotFound
             # Undoes it: what was taken once would be taken again.

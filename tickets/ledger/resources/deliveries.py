@@ -12,7 +12,7 @@ from tickets.errors import (
     InvalidState,
     ReservedChannel,
 )
-from tickets.ledger.domain.documents import DeliveriesQuery, NewDelivery
+from tickets.ledger.domain.documents import DeliveriesQuery, NewDelivery, ScopeQuery
 from tickets.ledger.domain.records import DeliveryDecision, LedgerDelivery
 from tickets.ledger.operations.deliveries import DeliveryOperations
 from tickets.ledger.resources.scope import WORKSPACE_HEADER, scope_of
@@ -48,8 +48,8 @@ class DeliveryCollection:
     @endpoint(
         "List deliveries",
         query=DeliveriesQuery,
-        answer=Page[LedgerDelivery],
         request_headers=(WORKSPACE_HEADER,),
+        answer=Page[LedgerDelivery],
         errors=(Invalid, InvalidLimit, InvalidCursor),
     )
     def on_get(
@@ -57,7 +57,8 @@ class DeliveryCollection:
     ) -> Page[LedgerDelivery]:
         """``GET /ledger/deliveries?channel=&req=&limit=&cursor=`` → 200 page by id.
 
-        What the service took from elsewhere for a workspace is there for requests that name it.
+        A message about a req of a workspace, and what the service took from elsewhere for one,
+        is there for requests that name it.
         """
         return self._deliveries.list_by_id(query, scope=scope_of(req, query))
 
@@ -70,9 +71,13 @@ class DeliveryFail:
 
     @endpoint(
         "Let a delivery not count: its message was not sent",
+        query=ScopeQuery,
+        request_headers=(WORKSPACE_HEADER,),
         answer=LedgerDelivery,
-        errors=(DeliveryNotFound, ReservedChannel),
+        errors=(Invalid, DeliveryNotFound, ReservedChannel),
     )
-    def on_post(self, _req: Request, _resp: Response, delivery_id: str) -> LedgerDelivery:
+    def on_post(
+        self, req: Request, _resp: Response, delivery_id: str, query: ScopeQuery
+    ) -> LedgerDelivery:
         """``POST /ledger/deliveries/{delivery_id}/fail`` → 200 delivery, also again."""
-        return self._deliveries.mark_failed(delivery_id)
+        return self._deliveries.mark_failed(delivery_id, scope=scope_of(req, query))
