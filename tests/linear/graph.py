@@ -77,6 +77,8 @@ class Root:
         return self._payload(self._linear.change(id, input, self._linear.viewer_id))
 
     def issueLabelCreate(self, _: Any, input: Json) -> Json:  # noqa: A002  # named by Linear
+        if input["name"].casefold() in map(str.casefold, self._linear.labels.values()):
+            raise taken("IssueLabel", input["name"])
         id_ = self._linear.label_id(input["name"])
         return {"success": True, "issueLabel": {"id": id_, "name": input["name"]}}
 

@@ -269,6 +269,24 @@ def test_two_workers_never_have_one_ticket_in_flight_twice(mirror: Mirror) -> No
     assert mirror.get(ticket["id"])["title"] == "Two"
 
 
+def test_two_tickets_with_one_new_label_are_both_sent(mirror: Mirror) -> None:
+    ticket = mirror.create(labels=["bug"])
+    linear = mirror.linear
+
+    def others() -> None:
+        if linear.calls[-1].operation == "Labels" and not linear.labels:
+            linear.label_id("Bug")
+
+    # Whoever sends the other ticket was a moment quicker.
+    linear.before_answer = others
+
+    assert mirror.push() == 1
+
+    assert [row["state"] for row in mirror.outbox()] == ["done"]
+    assert mirror.issue(mirror.get(ticket["id"]))["labels"] == ["Bug"]
+    assert list(linear.labels.values()) == ["Bug"]
+
+
 def test_nothing_is_sent_inside_a_transaction(mirror: Mirror) -> None:
     ticket = mirror.mirrored()
     db = mirror.app.lifecycle.inbox._db

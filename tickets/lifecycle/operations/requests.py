@@ -126,10 +126,21 @@ def _label_ids(client: LinearClient, integration: Integration, names: list[str])
     for name in names:
         id_ = known.get(name.casefold())
         if id_ is None and integration.create_labels:
-            id_ = client.create_label(integration.team_id, name)
+            id_ = _new_label(client, integration.team_id, name)
         if id_ is not None:
             ids.append(id_)
     return ids
+
+
+def _new_label(client: LinearClient, team_id: str, name: str) -> str:
+    """Create a label, or take the one that somebody else has created meanwhile."""
+    try:
+        return client.create_label(team_id, name)
+    except Refused:
+        found = client.labels(team_id).get(name.casefold())
+        if found is None:
+            raise
+        return found
 
 
 def _plain(
