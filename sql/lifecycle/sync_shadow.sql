@@ -132,7 +132,8 @@ SELECT agent_id
 -- uses: sqlite_autoindex_workspace_agents_1
 SELECT linear_user_id
   FROM workspace_agents
- WHERE agent_id = :agent_id;
+ WHERE agent_id = :agent_id
+   AND workspace_id = :workspace_id;
 
 -- name: issue_of_ticket :one
 -- uses: sqlite_autoindex_tickets_1

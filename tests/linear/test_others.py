@@ -175,3 +175,26 @@ def test_assignees_go_both_ways_where_an_agent_stands_for_them(mirror: Mirror) -
     post(mirror, ticket, "assign", {"agent_id": nobody})
     mirror.settle()
     assert mirror.issue(ticket)["assigneeId"] is None
+
+
+def test_an_agent_who_works_in_another_workspace_by_now_is_not_sent(mirror: Mirror) -> None:
+    agent = "/workspaces/{}/agents/ada"
+    mirror.client.post_json("/workspaces", {"id": "other", "name": "O"}, status=201)
+    mirror.client.put_json(agent.format("w"), {"role": "coder"})
+    ticket = mirror.mirrored(assigned_agent_id="ada")
+    mirror.move(ticket["id"], "cancelled")
+    mirror.settle()
+    mirror.client.delete(agent.format("w"), status=204)
+    theirs = {"role": "coder", "linear_user_id": mirror.linear.add_user("Ann")}
+    mirror.client.put_json(agent.format("other"), theirs, status=201)
+
+    mirror.linear.edit(ticket["sync"]["external_id"], state="In Progress")
+    mirror.settle()
+
+    mirror.resolve(ticket["id"], "local")
+    mirror.settle()
+
+    assert mirror.issue(ticket)["state"] == "Canceled"
+    assert all(
+        "assigneeId" not in call.variables.get("input", {}) for call in mirror.linear.calls
+    )

@@ -115,7 +115,7 @@ class Applying:
     ) -> None:
         """Let the ticket be as its issue was last. Raises InvalidStatusTransition."""
         issue = _known_issue(ticket, shadow)
-        local = in_their_words(tx, plain_values(ticket))
+        local = in_their_words(tx, ticket.workspace_id, plain_values(ticket))
         conflict = self._takeover.fields(
             tx,
             Scope(workspace_id=ticket.workspace_id, actor=LINEAR),
@@ -168,7 +168,7 @@ class Applying:
     ) -> str:
         """Decide field by field, and do it."""
         queue = tx.many("sync_outbox.open_of_ticket", ticket_id=ticket.id)
-        local = in_their_words(tx, plain_values(ticket))
+        local = in_their_words(tx, ticket.workspace_id, plain_values(ticket))
         found = merge(
             shadow=json.loads(shadow["fields_json"]),
             local=local,
@@ -176,7 +176,7 @@ class Applying:
             workflow=arrival.integration.workflow,
             local_changed_at_ms=json.loads(shadow["changed_json"]),
             remote_at_ms=arrival.issue.updated_at_ms,
-            sent=sent_values(tx, queue),
+            sent=sent_values(tx, ticket.workspace_id, queue),
             agreed=frozenset(arrival.agreed),
         )
         accept, push = found.accept, found.push
@@ -213,7 +213,7 @@ class Applying:
             conflict = json.loads(shadow["conflict_json"])
             now = rows.found_ticket(tx, ticket.workspace_id, ticket.id)
             left = differing(
-                local=in_their_words(tx, plain_values(now)),
+                local=in_their_words(tx, now.workspace_id, plain_values(now)),
                 remote=arrival.issue.values(),
                 workflow=arrival.integration.workflow,
             )

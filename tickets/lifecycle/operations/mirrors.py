@@ -72,16 +72,21 @@ def plain_values(ticket: TicketState) -> dict[str, Any]:
     }
 
 
-def in_their_words(tx: Transaction, values: dict[str, Any]) -> dict[str, Any]:
+def in_their_words(
+    tx: Transaction, workspace_id: str, values: dict[str, Any]
+) -> dict[str, Any]:
     """Return such values with the agent and the parent as Linear knows them.
 
-    One that Linear does not know is as none at all. The status stays ours.
+    One that Linear does not know is as none at all, and so is an agent who has left the
+    workspace. The status stays ours.
     """
     said = dict(values)
     if "description" in said:
         said["description"] = as_description(said["description"])
     if said.get("assignee") is not None:
-        said["assignee"] = tx.value("sync_shadow.user_of_agent", agent_id=said["assignee"])
+        said["assignee"] = tx.value(
+            "sync_shadow.user_of_agent", agent_id=said["assignee"], workspace_id=workspace_id
+        )
     if said.get("parent") is not None:
         said["parent"] = issue_of(tx, said["parent"])
     return said
@@ -96,10 +101,10 @@ def issue_of(tx: Transaction, ticket_id: str) -> str | None:
     return external_id
 
 
-def sent_values(tx: Transaction, rows: Iterable[Row]) -> dict[str, Any]:
+def sent_values(tx: Transaction, workspace_id: str, rows: Iterable[Row]) -> dict[str, Any]:
     """Return the values that may have reached Linear without our knowing it."""
     sent: dict[str, Any] = {}
     for row in rows:
         if row["state"] == "inflight" or row["attempts"] > 0:
             sent |= json.loads(row["payload_json"]).get("fields", {})
-    return in_their_words(tx, sent)
+    return in_their_words(tx, workspace_id, sent)

@@ -162,7 +162,7 @@ def _about_issue(
     shadow = tx.one("sync_shadow.get", ticket_id=ticket.id)
     assert shadow is not None, "a mirrored ticket has a shadow"
     known = json.loads(shadow["fields_json"])
-    theirs = in_their_words(tx, fields)
+    theirs = in_their_words(tx, ticket.workspace_id, fields)
     values: dict[str, Any] = {name: theirs[name] for name in _SIMPLE if name in theirs}
     if "priority" in values:
         values["priority"] = PRIORITIES[values["priority"]]

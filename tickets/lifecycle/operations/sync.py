@@ -85,7 +85,7 @@ class SyncOperations:
         integration = found_integration(tx, ticket.workspace_id)
         values = plain_values(ticket)
         fields = differing(
-            local=in_their_words(tx, values),
+            local=in_their_words(tx, ticket.workspace_id, values),
             remote=json.loads(shadow["fields_json"]),
             workflow=integration.workflow,
         )
