@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import referencing
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from jsonschema.exceptions import best_match
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from tickets.lifecycle.domain.bounded_checks import (
+    Meter,
+    TooManySteps,
+    UnusablePattern,
+    Validator,
+    errors_of,
+)
 from tickets.lifecycle.errors import InvalidSchema
 
 MAX_SCHEMA_BYTES: Final = 64 << 10
@@ -22,6 +27,9 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCES: Final = ("$ref", "$dynamicRef")
 # What stands in these is data, whatever it looks like.
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})
+# jsonschema looks for the properties that these two leave over with patterns of Python's.
+_APART: Final = frozenset({"patternProperties", "unevaluatedProperties"})
+_TOO_MUCH: Final = "the check takes too many steps"
 
 
 def parse_schema(given: Any) -> str | None:
@@ -51,31 +59,42 @@ def _check(schema: dict[str, Any] | bool) -> None:  # noqa: FBT001  # a schema m
         return
     if schema.get("$schema", _DIALECT) not in (_DIALECT, f"{_DIALECT}#"):
         raise InvalidSchema(f"$schema may only be {_DIALECT}")
+    meter = Meter()
     try:
-        Draft202012Validator.check_schema(schema)
-        _check_references(schema)
-    except SchemaError as error:
-        raise InvalidSchema(f"{error.json_path}: {error.message[:200]}") from error
-    except (RecursionError, re.error) as error:
+        problem = best_match(errors_of(Validator(Validator.META_SCHEMA), schema, meter))
+        if problem is not None:
+            raise InvalidSchema(f"{problem.json_path}: {problem.message[:200]}")
+        _check_keywords(schema, meter)
+    except TooManySteps as error:
+        raise InvalidSchema("The schema is too complex") from error
+    except (RecursionError, UnusablePattern) as error:
         raise InvalidSchema(f"The schema cannot be used: {error}") from error
 
 
-def _check_references(schema: dict[str, Any]) -> None:
+def _check_keywords(schema: dict[str, Any], meter: Meter) -> None:
+    found = list(_keywords(schema))
+    if {name for name, _ in found} >= _APART:
+        raise InvalidSchema(f"{' and '.join(sorted(_APART))} cannot be in one schema")
+    for name, value in found:
+        if name == "pattern" and isinstance(value, str):
+            meter.compiled(value)
+        elif name == "patternProperties" and isinstance(value, dict):
+            for pattern in value:
+                meter.compiled(pattern)
+    _check_references(schema, [each for each in found if each[0] in _REFERENCES])
+
+
+def _check_references(schema: dict[str, Any], references: list[tuple[str, Any]]) -> None:
     resource = DRAFT202012.create_resource(schema)
     resolver = referencing.Registry().with_resource("", resource).resolver()
-    for name, value in _keywords(schema):
-        if name in _REFERENCES and isinstance(value, str):
+    for name, value in references:
+        if isinstance(value, str):
             if not value.startswith("#"):
                 raise InvalidSchema(f"{name} {value[:80]!r} leads out of the schema")
             try:
                 resolver.lookup(value)
             except (Unresolvable, ValueError) as error:
                 raise InvalidSchema(f"{name} {value[:80]!r} leads nowhere") from error
-        elif name == "pattern" and isinstance(value, str):
-            re.compile(value)
-        elif name == "patternProperties" and isinstance(value, dict):
-            for pattern in value:
-                re.compile(pattern)
 
 
 def _keywords(schema: Any) -> Iterator[tuple[str, Any]]:
@@ -101,19 +120,29 @@ def output_errors(schema_json: str | None, output_json: str | None) -> list[dict
         return []
     if output_json is None:
         return [{"path": "", "message": "there is no output"}]
-    validator = Draft202012Validator(
-        json.loads(schema_json),
+    validator = Validator(
+        json.loads(schema_json, object_pairs_hook=_unevaluated_last),
         registry=referencing.Registry(),
     )
     try:
         found = [
             {"path": _pointer(error.absolute_path), "message": _short(error.message)}
-            for error in validator.iter_errors(json.loads(output_json))
+            for error in errors_of(validator, json.loads(output_json), Meter())
         ]
-    except (Unresolvable, RecursionError, re.error) as error:
+    except TooManySteps:
+        return [{"path": "", "message": _TOO_MUCH}]
+    except (Unresolvable, RecursionError, UnusablePattern) as error:
         return [{"path": "", "message": _short(f"the schema cannot be followed: {error}")}]
     found.sort(key=lambda each: (each["path"], each["message"]))
     return found[:MAX_SHOWN_ERRORS]
+
+
+def _unevaluated_last(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a schema in which what looks at all other keywords comes after them.
+
+    What they ask for was paid then, and there is no other price for looking again.
+    """
+    return dict(sorted(pairs, key=lambda pair: pair[0].startswith("unevaluated")))
 
 
 def error_message(errors: list[dict[str, str]]) -> str:
