@@ -121,7 +121,7 @@ def output_errors(schema_json: str | None, output_json: str | None) -> list[dict
     if output_json is None:
         return [{"path": "", "message": "there is no output"}]
     validator = Validator(
-        json.loads(schema_json, object_pairs_hook=_unevaluated_last),
+        json.loads(schema_json, object_pairs_hook=unevaluated_last),
         registry=referencing.Registry(),
     )
     try:
@@ -137,7 +137,7 @@ def output_errors(schema_json: str | None, output_json: str | None) -> list[dict
     return found[:MAX_SHOWN_ERRORS]
 
 
-def _unevaluated_last(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unevaluated_last(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a schema in which what looks at all other keywords comes after them.
 
     What they ask for was paid then, and there is no other price for looking again.
