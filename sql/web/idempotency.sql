@@ -6,7 +6,7 @@
 
 -- name: find :one
 -- uses: primary key
-SELECT request_hash, response_status, response_json
+SELECT request_hash, response_status, response_json, response_headers_json
   FROM idempotency_keys
  WHERE principal = :principal
    AND key = :key
@@ -18,14 +18,15 @@ SELECT request_hash, response_status, response_json
 -- uses: primary key
 -- A row that is past its retention, but not pruned yet, gives way to the new one.
 INSERT INTO idempotency_keys (principal, key, method, route, request_hash, response_status,
-                              response_json, created_at_ms)
+                              response_json, created_at_ms, response_headers_json)
 VALUES (:principal, :key, :method, :route, :request_hash, :response_status,
-        :response_json, :created_at_ms)
+        :response_json, :created_at_ms, :response_headers_json)
     ON CONFLICT (principal, key, method, route) DO UPDATE
    SET request_hash = excluded.request_hash,
        response_status = excluded.response_status,
        response_json = excluded.response_json,
-       created_at_ms = excluded.created_at_ms;
+       created_at_ms = excluded.created_at_ms,
+       response_headers_json = excluded.response_headers_json;
 
 -- name: prune :run
 -- uses: idx_idempotency_keys_created

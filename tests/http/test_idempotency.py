@@ -39,6 +39,36 @@ def test_a_repeated_write_is_answered_again_and_done_once(client: Client, body: 
     assert count(client) == 1
 
 
+def test_an_answer_comes_again_with_its_version_and_its_place(
+    client: Client, make: Factory
+) -> None:
+    client.post_json("/workspaces", {"id": "w", "name": "w"}, status=201)
+    headers, path = key(**{"X-Workspace-Id": "w"}), "/tickets"
+    first = client.post_json(path, {"title": "t"}, headers=headers, status=201)
+    ticket = f"/tickets/{first.json['id']}"
+    client.patch_json(ticket, {"title": "u"}, headers={"X-Workspace-Id": "w"}, status=200)
+
+    again = client.post_json(path, {"title": "t"}, headers=headers, status=201)
+
+    assert again.body == first.body
+    for answer in (first, again):
+        assert (answer.headers["ETag"], answer.headers["Location"]) == ('"1"', ticket)
+    # An answer that had neither has none again.
+    body = {"pipeline_id": make.pipeline(), "title": "t", "description": "d"}
+    for _ in range(2):
+        answer = client.post_json("/tasks", body, headers=key(), status=201)
+        assert "ETag" not in answer.headers
+
+
+def test_an_entry_that_is_put_again_has_the_version_of_the_first_time(client: Client) -> None:
+    tags = []
+    for name, value in (("a", 1), ("b", 2), ("a", 1)):
+        answer = client.put_json("/store/n/k", {"value": value}, headers=key(name))
+        tags.append(answer.headers["ETag"])
+
+    assert tags == ['"1"', '"2"', '"1"']
+
+
 def test_without_a_key_a_write_is_done_twice(client: Client, body: Json) -> None:
     client.post_json("/tasks", body, status=201)
     client.post_json("/tasks", body, status=201)

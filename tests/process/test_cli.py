@@ -334,7 +334,7 @@ def test_routes_and_openapi_name_the_claim(tmp_path: Path) -> None:
 
 def test_a_short_prune_forgets_no_key_that_may_still_be_repeated(tmp_path: Path) -> None:
     run_cli("migrate", "--db", "t.db", home=tmp_path)
-    rows = "('api', ?, 'POST', '/', x'00', 201, '{}', ?)"
+    rows = "('api', ?, 'POST', '/', x'00', 201, '{}', ?, NULL)"
     with closing(sqlite3.connect(tmp_path / "t.db")) as database, database:
         now_ms = time.time_ns() // 1_000_000
         for key, age_ms in (("yesterday", 2 * 86_400_000), ("today", 60_000)):

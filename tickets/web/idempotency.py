@@ -17,6 +17,8 @@ from tickets.web.answers import encode, to_json
 from tickets.web.rawpath import path_segments
 
 MAX_KEY_BYTES = 512
+# Those that say something of the answer, as its body does.
+KEPT_HEADERS = ("ETag", "Location")
 
 Work = Callable[[], Any]
 
@@ -61,12 +63,17 @@ class IdempotencyKeys:
                     raise IdempotencyConflict
                 return _replayed(resp, row, replay)
             answer = work()
-            status = resp.status_code
-            if answer is None and status == 200:
+            if answer is None and resp.status_code == 200:
                 return None
             shown = redact(answer) if redact is not None else answer
             _record(
-                tx, identity, request_hash, 204 if answer is None else status, shown, now_ms
+                tx,
+                identity,
+                request_hash,
+                204 if answer is None else resp.status_code,
+                _headers_json(resp),
+                shown,
+                now_ms,
             )
             return answer
 
@@ -110,6 +117,8 @@ def _identity(req: Request) -> dict[str, str]:
 
 def _replayed(resp: Response, row: Any, replay: Callable[[Any], Any] | None) -> Any:
     resp.status = row["response_status"]
+    if row["response_headers_json"] is not None:
+        resp.set_headers(json.loads(row["response_headers_json"]))
     if row["response_status"] == 204:
         return None
     if replay is None:
@@ -117,11 +126,19 @@ def _replayed(resp: Response, row: Any, replay: Callable[[Any], Any] | None) -> 
     return replay(json.loads(row["response_json"]))
 
 
+def _headers_json(resp: Response) -> str | None:
+    kept = {
+        name: value for name in KEPT_HEADERS if (value := resp.get_header(name)) is not None
+    }
+    return to_json(kept) if kept else None
+
+
 def _record(
     tx: Transaction,
     identity: dict[str, str],
     request_hash: bytes,
     status: int,
+    headers_json: str | None,
     answer: Any,
     now_ms: int,
 ) -> None:
@@ -133,4 +150,5 @@ def _record(
         response_status=status,
         response_json=stored.decode(),
         created_at_ms=now_ms,
+        response_headers_json=headers_json,
     )
