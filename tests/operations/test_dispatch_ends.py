@@ -6,7 +6,7 @@ import pytest
 
 from tests.dispatching import Desk
 from tests.factories import Json
-from tests.worlds import World, refusal
+from tests.worlds import World, looked_up, refusal
 from tickets.errors import LeaseExpired
 from tickets.lifecycle.domain.documents import (
     DispatchSettings,
@@ -252,6 +252,35 @@ class TestEnd:
 
         assert desk.now(ticket).status == "cancelled"
         assert desk.data(ticket)[-1]["trigger"] == "run_cancelled"
+
+    @pytest.mark.parametrize(
+        ("stage", "status", "state"),
+        [
+            ("Failed", "failed", "FAILED"),
+            ("ABANDONED", "failed", "FAILED"),
+            ("Canceled", "cancelled", "CANCELLED"),
+            ("Shipped", "done", "COMPLETED"),
+        ],
+    )
+    def test_ticket_and_task_end_the_same_way_however_the_stage_is_written(
+        self, stage: str, status: str, state: str, desk: Desk
+    ) -> None:
+        ticket = desk.reviewed(
+            {
+                "initial": "work",
+                "states": {"work": {"agent_role": "coder"}, stage: {"terminal": True}},
+                "transitions": [{"from": "work", "to": stage, "trigger": "end"}],
+            },
+            reviewer=False,
+        )
+        claim = desk.claim(ticket)
+
+        desk.world.transition(claim, "end")
+
+        assert desk.now(ticket).status == status
+        sql = "SELECT state FROM task_state_snapshot WHERE req = ?"
+        for req in (f"task:{claim.task.id}", f"ticket:{ticket.id}"):
+            assert [row[0] for row in looked_up(desk.world.db, sql, req)] == [state]
 
     def test_an_agent_whose_part_is_done_gets_the_next_ticket(self, desk: Desk) -> None:
         desk.agent(desk.agent_id, max_active_tickets=1)

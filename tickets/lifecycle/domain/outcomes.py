@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tickets.tracker.domain.outcomes import CANCELLED_STAGES, FAILED_STAGES, Outcome
+from tickets.tracker.domain import outcomes
+from tickets.tracker.domain.outcomes import Outcome
 
 
 def outcome_of(
@@ -12,11 +13,9 @@ def outcome_of(
 ) -> Outcome:
     """Return how a ticket ends whose task came to this terminal stage.
 
-    ``chosen`` is what the workspace says of some stages; else the stage for dead letters is a
-    failure, and others go by their names.
+    ``chosen`` is what the workspace says of some stages; of all others the ticket thinks as its
+    task does.
     """
     if stage in chosen:
         return chosen[stage]
-    if stage == dead_letter_stage or stage in FAILED_STAGES:
-        return "failed"
-    return "cancelled" if stage in CANCELLED_STAGES else "done"
+    return outcomes.outcome_of(stage, dead_letter_stage=dead_letter_stage)
