@@ -198,3 +198,14 @@ def test_an_agent_who_works_in_another_workspace_by_now_is_not_sent(mirror: Mirr
     assert all(
         "assigneeId" not in call.variables.get("input", {}) for call in mirror.linear.calls
     )
+
+
+def test_the_error_of_a_failed_ticket_does_not_come_back_as_a_comment(mirror: Mirror) -> None:
+    ticket = mirror.mirrored()
+    mirror.started(ticket["id"])
+    mirror.move(ticket["id"], "failed", error_message="broken")
+
+    mirror.settle()
+
+    assert [each["body"] for each in mirror.linear.comments.values()] == ["Failed: broken"]
+    assert comments(mirror, ticket) == []

@@ -80,16 +80,19 @@ def add_comment(
     return row
 
 
-def say(tx: Transaction, ticket: TicketState, body: str, *, now_ms: int) -> None:
+def say(tx: Transaction, ticket: TicketState, body: str, *, now_ms: int) -> Row:
     """Let the service itself say something about a ticket, within a change of it."""
     ensure_channel(tx, ticket, now_ms=now_ms)
-    add_comment(tx, ticket, body, author=SYSTEM, kind="system", now_ms=now_ms)
+    return add_comment(tx, ticket, body, author=SYSTEM, kind="system", now_ms=now_ms)
 
 
 def say_status(
     tx: Transaction, before: TicketState, ticket: TicketState, *, now_ms: int
 ) -> None:
-    """Say what became of a ticket that was blocked, failed or completed."""
+    """Say what became of a ticket that was blocked, failed or completed.
+
+    Linear hears of an error, which its states do not show.
+    """
     if before.status == ticket.status:
         return
     said = {
@@ -97,5 +100,8 @@ def say_status(
         "failed": f"Failed: {ticket.error_message}",
         "done": "Completed",
     }.get(ticket.status)
-    if said is not None:
-        say(tx, ticket, said, now_ms=now_ms)
+    if said is None:
+        return
+    row = say(tx, ticket, said, now_ms=now_ms)
+    if ticket.status == "failed":
+        tell_comment(tx, ticket, row["id"], said, now_ms)

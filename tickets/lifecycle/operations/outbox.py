@@ -68,8 +68,6 @@ class Outbox:
         changed = {field: new[field] for field in new if new[field] != old[field]}
         if changed:
             self.update(tx, after, changed, notes.now_ms)
-        if after.status == "failed" != before.status:
-            tell_comment(tx, after, new_id(), f"Failed: {after.error_message}", notes.now_ms)
         links = notes.details.get("links", {})
         for op, part in (("relation_create", "added"), ("relation_delete", "removed")):
             for link in links.get(part, ()):
