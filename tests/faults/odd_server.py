@@ -144,10 +144,10 @@ DEFECTS: dict[str, Callable[[], None]] = {
 
 
 @contextmanager
-def odd(home: Path, **variables: str) -> Iterator[Server]:
+def odd(home: Path, *flags: str, **variables: str) -> Iterator[Server]:
     """Serve the database of ``home`` with what these variables say."""
     place = databases.of_home(home)
-    command = [__file__, "serve", "--port", "0", "--db", place, "--workers", "2"]
+    command = [__file__, "serve", "--port", "0", "--db", place, "--workers", "2", *flags]
     variables = {"TMPDIR": str(home), **variables}
     with running([*command, "--log-level", "warning"], home=home, **variables) as server:
         yield server

@@ -41,7 +41,7 @@ SEED = int(os.environ.get("TICKETS_SEED", random.randrange(1 << 32) if IS_DRILL 
 ROUNDS = 16 if IS_DRILL else 3
 FEWEST_STEPS, MOST_STEPS = 40, 250
 PEOPLE, PLAYERS = 4, 3
-# What an agent may have in hand is made less at any time; nothing is taken from it for that.
+# What an agent may have in hand is made less at any time, and nothing is taken from it then.
 LIMIT = "an agent has no more in hand than it may"
 TROUBLE = re.compile(r".*(?:refused what happened|Traceback|internal_error).*")
 

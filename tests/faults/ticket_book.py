@@ -77,7 +77,7 @@ class Book:
 
     service: Service
     failures: list[BaseException]
-    ending: threading.Event
+    ending: threading.Event = field(default_factory=threading.Event)
     pipelines: list[str] = field(default_factory=list)
     tickets: dict[str, list[str]] = field(default_factory=lambda: {w: [] for w in WORKSPACES})
     tasks: list[str] = field(default_factory=list)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from tickets.lifecycle.linear.errors import Passing
-from tickets.lifecycle.linear.transport import Transport
+from tickets.lifecycle.linear.transport import Answer, Transport
 
 
 @contextmanager
-def served(linear: Transport) -> Iterator[str]:
-    """Serve a stand-in; yield its address. A lost answer is a closed connection."""
+def served(
+    linear: Transport, *, show: Callable[[str], Any] = lambda _path: None
+) -> Iterator[str]:
+    """Serve a stand-in; yield its address. A lost answer is a closed connection.
+
+    ``show`` gives what is answered to a GET, as JSON.
+    """
     turn = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -25,6 +32,13 @@ def served(linear: Transport) -> Iterator[str]:
                     answer = linear(self.path, dict(self.headers), body)
             except Passing:
                 return
+            self._send(answer)
+
+        def do_GET(self) -> None:
+            """Answer somebody who looks into it."""
+            self._send(Answer(200, {}, json.dumps(show(self.path)).encode()))
+
+        def _send(self, answer: Answer) -> None:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
