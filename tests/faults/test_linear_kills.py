@@ -30,11 +30,12 @@ from tests.process.serving import START_S, Server, running
 
 IS_DRILL = "TICKETS_DRILL" in os.environ
 SEED = int(os.environ.get("TICKETS_SEED", random.randrange(1 << 32) if IS_DRILL else 8))
-ROUNDS = 20 if IS_DRILL else 3
+ROUNDS = 28 if IS_DRILL else 3
 FEWEST_CALLS, MOST_CALLS = 5, 40
 AUTHORS = 2
 # After this time, what was in flight has been lost with its process.
 LOST_MS = 61_000
+DRAINED_S = 90.0
 LINEAR = f"/workspaces/{WORKSPACE}/integrations/linear"
 STATES = {
     "open": {"Todo"},
@@ -190,7 +191,7 @@ def test_each_issue_is_there_once_whenever_a_service_is_killed(tmp_path: Path) -
         offset.ms += LOST_MS
         server = stack.enter_context(serve())
         with Client(server) as client:
-            eventually(partial(is_drained, client))
+            eventually(partial(is_drained, client), within_s=DRAINED_S)
             Sides(client, book, ask(linear, "/shown")).check()
         assert server.stop() == 0
     check_database(tmp_path)
