@@ -83,7 +83,7 @@ def restless(client: Client) -> list[Json]:
 
 def is_waiting(ticket: Json) -> bool:
     """Tell whether the service is to start a ticket, or to let it go on, once it can."""
-    state = ticket["dispatch"]["state"]
+    state: str = ticket["dispatch"]["state"]
     # What was taken from its agent while it was blocked waits for somebody who assigns it.
     is_dependent = ticket["blocked_kind"] == "dependency" and state != "none"
     return is_dependent or state == "waiting"
