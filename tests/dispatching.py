@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from tests.conftest import FrozenClock
 from tests.factories import Json
@@ -20,12 +20,13 @@ from tickets.lifecycle.domain.documents import (
     StrictRetryPolicy,
     TicketChanges,
     TicketPageQuery,
+    TicketQuery,
     TicketTransitionRequest,
     WorkspaceChanges,
     WorkspaceDispatch,
 )
 from tickets.lifecycle.domain.expectations import NOTHING
-from tickets.lifecycle.domain.records import Ticket, TicketEvent
+from tickets.lifecycle.domain.records import DispatchState, Ticket, TicketEvent
 from tickets.tracker.domain.documents import FailRequest, NewEvent
 from tickets.tracker.domain.records import Claim
 
@@ -242,4 +243,23 @@ def check_tickets(world: World, *, but: str | None = None) -> None:
     assert but is None or but in INVARIANTS
     for name, sql in INVARIANTS.items():
         assert name == but or looked_up(world.db, sql) == [], name
+    for row in looked_up(world.db, "SELECT id FROM workspaces"):
+        check_lists(world, row[0])
     world.check()
+
+
+def check_lists(world: World, workspace_id: str) -> None:
+    """Assert that a filter finds the tickets which show what it asks for."""
+    scope, lists = Scope(workspace_id=workspace_id), world.lifecycle.lists
+
+    def found(**wanted: Any) -> list[Ticket]:
+        return lists.page(scope, TicketQuery(limit=1000, **wanted), []).items
+
+    shown = found()
+    for state in get_args(DispatchState):
+        expected = [each.id for each in shown if each.dispatch.state == state]
+        assert [each.id for each in found(dispatch_state=state)] == expected, state
+    for is_blocked in (False, True):
+        expected = [each.id for each in shown if each.is_blocked == is_blocked]
+        word = str(is_blocked).lower()
+        assert [each.id for each in found(is_blocked=word)] == expected

@@ -10,7 +10,7 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
        search_text, status_reason, blocked_kind, dispatch_state, wait_reason, generation,
        dispatch_pipeline_id, retry_policy_json, on_invalid_output, on_dead_letter, created_by,
        created_at_ms, updated_at_ms, started_at_ms, finished_at_ms, status_changed_at_ms
-  FROM tickets
+  FROM ticket_overview
  WHERE workspace_id = :workspace_id
    AND (created_at_ms, id) > (:after_value, :after_id)
    AND (CAST(:statuses AS TEXT) IS NULL OR CAST(:statuses AS TEXT) LIKE '%,' || status || ',%')
@@ -26,29 +26,8 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
    AND (CAST(:labels AS TEXT) IS NULL OR label_keys LIKE :labels ESCAPE '!')
    AND (CAST(:q AS TEXT) IS NULL OR search_text LIKE :q ESCAPE '!')
    AND (CAST(:updated_since_ms AS BIGINT) IS NULL OR updated_at_ms >= :updated_since_ms)
-   AND (CAST(:dispatch_state AS TEXT) IS NULL
-        OR CASE WHEN dispatch_state = 'dispatched'
-                THEN (SELECT d.state
-                        FROM ticket_dispatches AS d
-                       WHERE d.ticket_id = tickets.id
-                         AND d.generation = tickets.generation)
-                ELSE dispatch_state END = :dispatch_state)
-   AND (CAST(:is_blocked AS BIGINT) IS NULL
-        OR CASE WHEN EXISTS (
-               WITH RECURSIVE blocking (ticket_id) AS (
-                   SELECT l.source_ticket_id
-                     FROM ticket_links AS l
-                    WHERE l.target_ticket_id = tickets.id AND l.type = 'blocks'
-                    UNION
-                   SELECT l.target_ticket_id
-                     FROM blocking
-                     JOIN tickets AS c ON c.id = blocking.ticket_id AND c.status = 'cancelled'
-                     JOIN ticket_links AS l
-                       ON l.source_ticket_id = c.id AND l.type = 'duplicateOf')
-               SELECT 1
-                 FROM blocking
-                 JOIN tickets AS b ON b.id = blocking.ticket_id
-                WHERE b.status NOT IN ('done', 'cancelled')) THEN 1 ELSE 0 END = :is_blocked)
+   AND (CAST(:dispatch_state AS TEXT) IS NULL OR shown_dispatch_state = :dispatch_state)
+   AND (CAST(:is_blocked AS BIGINT) IS NULL OR is_blocked = :is_blocked)
  ORDER BY created_at_ms, id
  LIMIT :limit;
 
@@ -61,7 +40,7 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
        search_text, status_reason, blocked_kind, dispatch_state, wait_reason, generation,
        dispatch_pipeline_id, retry_policy_json, on_invalid_output, on_dead_letter, created_by,
        created_at_ms, updated_at_ms, started_at_ms, finished_at_ms, status_changed_at_ms
-  FROM tickets
+  FROM ticket_overview
  WHERE workspace_id = :workspace_id
    AND (created_at_ms, id) < (:after_value, :after_id)
    AND (CAST(:statuses AS TEXT) IS NULL OR CAST(:statuses AS TEXT) LIKE '%,' || status || ',%')
@@ -77,29 +56,8 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
    AND (CAST(:labels AS TEXT) IS NULL OR label_keys LIKE :labels ESCAPE '!')
    AND (CAST(:q AS TEXT) IS NULL OR search_text LIKE :q ESCAPE '!')
    AND (CAST(:updated_since_ms AS BIGINT) IS NULL OR updated_at_ms >= :updated_since_ms)
-   AND (CAST(:dispatch_state AS TEXT) IS NULL
-        OR CASE WHEN dispatch_state = 'dispatched'
-                THEN (SELECT d.state
-                        FROM ticket_dispatches AS d
-                       WHERE d.ticket_id = tickets.id
-                         AND d.generation = tickets.generation)
-                ELSE dispatch_state END = :dispatch_state)
-   AND (CAST(:is_blocked AS BIGINT) IS NULL
-        OR CASE WHEN EXISTS (
-               WITH RECURSIVE blocking (ticket_id) AS (
-                   SELECT l.source_ticket_id
-                     FROM ticket_links AS l
-                    WHERE l.target_ticket_id = tickets.id AND l.type = 'blocks'
-                    UNION
-                   SELECT l.target_ticket_id
-                     FROM blocking
-                     JOIN tickets AS c ON c.id = blocking.ticket_id AND c.status = 'cancelled'
-                     JOIN ticket_links AS l
-                       ON l.source_ticket_id = c.id AND l.type = 'duplicateOf')
-               SELECT 1
-                 FROM blocking
-                 JOIN tickets AS b ON b.id = blocking.ticket_id
-                WHERE b.status NOT IN ('done', 'cancelled')) THEN 1 ELSE 0 END = :is_blocked)
+   AND (CAST(:dispatch_state AS TEXT) IS NULL OR shown_dispatch_state = :dispatch_state)
+   AND (CAST(:is_blocked AS BIGINT) IS NULL OR is_blocked = :is_blocked)
  ORDER BY created_at_ms DESC, id DESC
  LIMIT :limit;
 
@@ -112,7 +70,7 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
        search_text, status_reason, blocked_kind, dispatch_state, wait_reason, generation,
        dispatch_pipeline_id, retry_policy_json, on_invalid_output, on_dead_letter, created_by,
        created_at_ms, updated_at_ms, started_at_ms, finished_at_ms, status_changed_at_ms
-  FROM tickets
+  FROM ticket_overview
  WHERE workspace_id = :workspace_id
    AND (updated_at_ms, id) > (:after_value, :after_id)
    AND (CAST(:statuses AS TEXT) IS NULL OR CAST(:statuses AS TEXT) LIKE '%,' || status || ',%')
@@ -128,29 +86,8 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
    AND (CAST(:labels AS TEXT) IS NULL OR label_keys LIKE :labels ESCAPE '!')
    AND (CAST(:q AS TEXT) IS NULL OR search_text LIKE :q ESCAPE '!')
    AND (CAST(:updated_since_ms AS BIGINT) IS NULL OR updated_at_ms >= :updated_since_ms)
-   AND (CAST(:dispatch_state AS TEXT) IS NULL
-        OR CASE WHEN dispatch_state = 'dispatched'
-                THEN (SELECT d.state
-                        FROM ticket_dispatches AS d
-                       WHERE d.ticket_id = tickets.id
-                         AND d.generation = tickets.generation)
-                ELSE dispatch_state END = :dispatch_state)
-   AND (CAST(:is_blocked AS BIGINT) IS NULL
-        OR CASE WHEN EXISTS (
-               WITH RECURSIVE blocking (ticket_id) AS (
-                   SELECT l.source_ticket_id
-                     FROM ticket_links AS l
-                    WHERE l.target_ticket_id = tickets.id AND l.type = 'blocks'
-                    UNION
-                   SELECT l.target_ticket_id
-                     FROM blocking
-                     JOIN tickets AS c ON c.id = blocking.ticket_id AND c.status = 'cancelled'
-                     JOIN ticket_links AS l
-                       ON l.source_ticket_id = c.id AND l.type = 'duplicateOf')
-               SELECT 1
-                 FROM blocking
-                 JOIN tickets AS b ON b.id = blocking.ticket_id
-                WHERE b.status NOT IN ('done', 'cancelled')) THEN 1 ELSE 0 END = :is_blocked)
+   AND (CAST(:dispatch_state AS TEXT) IS NULL OR shown_dispatch_state = :dispatch_state)
+   AND (CAST(:is_blocked AS BIGINT) IS NULL OR is_blocked = :is_blocked)
  ORDER BY updated_at_ms, id
  LIMIT :limit;
 
@@ -163,7 +100,7 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
        search_text, status_reason, blocked_kind, dispatch_state, wait_reason, generation,
        dispatch_pipeline_id, retry_policy_json, on_invalid_output, on_dead_letter, created_by,
        created_at_ms, updated_at_ms, started_at_ms, finished_at_ms, status_changed_at_ms
-  FROM tickets
+  FROM ticket_overview
  WHERE workspace_id = :workspace_id
    AND (updated_at_ms, id) < (:after_value, :after_id)
    AND (CAST(:statuses AS TEXT) IS NULL OR CAST(:statuses AS TEXT) LIKE '%,' || status || ',%')
@@ -179,29 +116,8 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
    AND (CAST(:labels AS TEXT) IS NULL OR label_keys LIKE :labels ESCAPE '!')
    AND (CAST(:q AS TEXT) IS NULL OR search_text LIKE :q ESCAPE '!')
    AND (CAST(:updated_since_ms AS BIGINT) IS NULL OR updated_at_ms >= :updated_since_ms)
-   AND (CAST(:dispatch_state AS TEXT) IS NULL
-        OR CASE WHEN dispatch_state = 'dispatched'
-                THEN (SELECT d.state
-                        FROM ticket_dispatches AS d
-                       WHERE d.ticket_id = tickets.id
-                         AND d.generation = tickets.generation)
-                ELSE dispatch_state END = :dispatch_state)
-   AND (CAST(:is_blocked AS BIGINT) IS NULL
-        OR CASE WHEN EXISTS (
-               WITH RECURSIVE blocking (ticket_id) AS (
-                   SELECT l.source_ticket_id
-                     FROM ticket_links AS l
-                    WHERE l.target_ticket_id = tickets.id AND l.type = 'blocks'
-                    UNION
-                   SELECT l.target_ticket_id
-                     FROM blocking
-                     JOIN tickets AS c ON c.id = blocking.ticket_id AND c.status = 'cancelled'
-                     JOIN ticket_links AS l
-                       ON l.source_ticket_id = c.id AND l.type = 'duplicateOf')
-               SELECT 1
-                 FROM blocking
-                 JOIN tickets AS b ON b.id = blocking.ticket_id
-                WHERE b.status NOT IN ('done', 'cancelled')) THEN 1 ELSE 0 END = :is_blocked)
+   AND (CAST(:dispatch_state AS TEXT) IS NULL OR shown_dispatch_state = :dispatch_state)
+   AND (CAST(:is_blocked AS BIGINT) IS NULL OR is_blocked = :is_blocked)
  ORDER BY updated_at_ms DESC, id DESC
  LIMIT :limit;
 
@@ -214,7 +130,7 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
        search_text, status_reason, blocked_kind, dispatch_state, wait_reason, generation,
        dispatch_pipeline_id, retry_policy_json, on_invalid_output, on_dead_letter, created_by,
        created_at_ms, updated_at_ms, started_at_ms, finished_at_ms, status_changed_at_ms
-  FROM tickets
+  FROM ticket_overview
  WHERE workspace_id = :workspace_id
    AND (priority, id) > (:after_value, :after_id)
    AND (CAST(:statuses AS TEXT) IS NULL OR CAST(:statuses AS TEXT) LIKE '%,' || status || ',%')
@@ -230,29 +146,8 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
    AND (CAST(:labels AS TEXT) IS NULL OR label_keys LIKE :labels ESCAPE '!')
    AND (CAST(:q AS TEXT) IS NULL OR search_text LIKE :q ESCAPE '!')
    AND (CAST(:updated_since_ms AS BIGINT) IS NULL OR updated_at_ms >= :updated_since_ms)
-   AND (CAST(:dispatch_state AS TEXT) IS NULL
-        OR CASE WHEN dispatch_state = 'dispatched'
-                THEN (SELECT d.state
-                        FROM ticket_dispatches AS d
-                       WHERE d.ticket_id = tickets.id
-                         AND d.generation = tickets.generation)
-                ELSE dispatch_state END = :dispatch_state)
-   AND (CAST(:is_blocked AS BIGINT) IS NULL
-        OR CASE WHEN EXISTS (
-               WITH RECURSIVE blocking (ticket_id) AS (
-                   SELECT l.source_ticket_id
-                     FROM ticket_links AS l
-                    WHERE l.target_ticket_id = tickets.id AND l.type = 'blocks'
-                    UNION
-                   SELECT l.target_ticket_id
-                     FROM blocking
-                     JOIN tickets AS c ON c.id = blocking.ticket_id AND c.status = 'cancelled'
-                     JOIN ticket_links AS l
-                       ON l.source_ticket_id = c.id AND l.type = 'duplicateOf')
-               SELECT 1
-                 FROM blocking
-                 JOIN tickets AS b ON b.id = blocking.ticket_id
-                WHERE b.status NOT IN ('done', 'cancelled')) THEN 1 ELSE 0 END = :is_blocked)
+   AND (CAST(:dispatch_state AS TEXT) IS NULL OR shown_dispatch_state = :dispatch_state)
+   AND (CAST(:is_blocked AS BIGINT) IS NULL OR is_blocked = :is_blocked)
  ORDER BY priority, id
  LIMIT :limit;
 
@@ -265,7 +160,7 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
        search_text, status_reason, blocked_kind, dispatch_state, wait_reason, generation,
        dispatch_pipeline_id, retry_policy_json, on_invalid_output, on_dead_letter, created_by,
        created_at_ms, updated_at_ms, started_at_ms, finished_at_ms, status_changed_at_ms
-  FROM tickets
+  FROM ticket_overview
  WHERE workspace_id = :workspace_id
    AND (priority, id) < (:after_value, :after_id)
    AND (CAST(:statuses AS TEXT) IS NULL OR CAST(:statuses AS TEXT) LIKE '%,' || status || ',%')
@@ -281,28 +176,7 @@ SELECT id, workspace_id, title, description, status, priority, provider, externa
    AND (CAST(:labels AS TEXT) IS NULL OR label_keys LIKE :labels ESCAPE '!')
    AND (CAST(:q AS TEXT) IS NULL OR search_text LIKE :q ESCAPE '!')
    AND (CAST(:updated_since_ms AS BIGINT) IS NULL OR updated_at_ms >= :updated_since_ms)
-   AND (CAST(:dispatch_state AS TEXT) IS NULL
-        OR CASE WHEN dispatch_state = 'dispatched'
-                THEN (SELECT d.state
-                        FROM ticket_dispatches AS d
-                       WHERE d.ticket_id = tickets.id
-                         AND d.generation = tickets.generation)
-                ELSE dispatch_state END = :dispatch_state)
-   AND (CAST(:is_blocked AS BIGINT) IS NULL
-        OR CASE WHEN EXISTS (
-               WITH RECURSIVE blocking (ticket_id) AS (
-                   SELECT l.source_ticket_id
-                     FROM ticket_links AS l
-                    WHERE l.target_ticket_id = tickets.id AND l.type = 'blocks'
-                    UNION
-                   SELECT l.target_ticket_id
-                     FROM blocking
-                     JOIN tickets AS c ON c.id = blocking.ticket_id AND c.status = 'cancelled'
-                     JOIN ticket_links AS l
-                       ON l.source_ticket_id = c.id AND l.type = 'duplicateOf')
-               SELECT 1
-                 FROM blocking
-                 JOIN tickets AS b ON b.id = blocking.ticket_id
-                WHERE b.status NOT IN ('done', 'cancelled')) THEN 1 ELSE 0 END = :is_blocked)
+   AND (CAST(:dispatch_state AS TEXT) IS NULL OR shown_dispatch_state = :dispatch_state)
+   AND (CAST(:is_blocked AS BIGINT) IS NULL OR is_blocked = :is_blocked)
  ORDER BY priority DESC, id DESC
  LIMIT :limit;

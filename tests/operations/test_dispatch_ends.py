@@ -209,6 +209,7 @@ class TestEnd:
         )
         assert blocked.dispatch.state == "held"
         assert desk.world.claims(agent=desk.agent_id) == []
+        desk.check()
 
         again = desk.move(ticket, "in_progress")
 
