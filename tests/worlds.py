@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from string import Template
 from typing import Any
 from uuid import uuid4
@@ -328,6 +329,21 @@ def looked_up(db: Database, sql: str, *values: object) -> list[Any]:
     with db.read() as tx, tx.raw() as connection:
         rows: list[Any] = connection.execute(sql, values).fetchall()
         return rows
+
+
+@contextmanager
+def renamed(db: Database, table: str) -> Iterator[None]:
+    """Give a table another name, so that no statement finds it, and then its own again."""
+
+    def rename(old: str, new: str) -> None:
+        with db.write() as tx, tx.raw() as connection:
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename(table, "elsewhere")
+    try:
+        yield
+    finally:
+        rename("elsewhere", table)
 
 
 def blocked_connections(db: Database) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Client, FrozenClock
 from tests.factories import REVIEW, Factory, refused
+from tests.worlds import renamed
 from tickets import __version__
 from tickets.app import Application
 from tickets.config import Settings
@@ -17,6 +18,19 @@ from tickets.db.database import Database
 from tickets.db.registry import Registry, sql_root
 from tickets.db.sqlite_database import SqliteDatabase
 from tickets.db.wakeups import Wakeups
+
+
+def test_words_of_the_database_are_for_the_log(
+    client: Client, db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with renamed(db, "pipelines"):
+        answer = client.get("/pipelines", status=500)
+
+    assert answer.json == refused("internal_error")
+    assert "pipelines" not in answer.text
+    (record,) = [each for each in caplog.records if each.name == "tickets.web.errors"]
+    assert record.exc_info is not None
+    assert "pipelines" in str(record.exc_info[1])
 
 
 def test_health_counts_tasks_by_stage_name_and_live_leases(

@@ -6,6 +6,7 @@ import pytest
 
 from tests.factories import Json, refused
 from tests.linear.mirror import LINEAR, SECRETS, Mirror
+from tests.worlds import renamed
 from tickets.ledger.operations.deliveries import is_first
 from tickets.lifecycle.linear.signature import sign
 from tickets.lifecycle.operations.pruning import KEPT_MS, prune
@@ -113,20 +114,13 @@ def test_a_webhook_that_cannot_be_stored_is_taken_when_it_comes_again(
     ticket_id = changed_issue(mirror)
     (webhook,) = mirror.linear.webhooks
     before = logged(mirror, workspace_id="w")
-    rename(mirror, "sync_inbox", "elsewhere")
 
-    mirror.deliver(webhook, status=500)
-    rename(mirror, "elsewhere", "sync_inbox")
+    with renamed(mirror.app.lifecycle.inbox._db, "sync_inbox"):
+        mirror.deliver(webhook, status=500)
 
     assert logged(mirror, workspace_id="w") == before
     assert mirror.deliver(webhook) == {"status": "accepted"}
     assert mirror.get(ticket_id)["title"] == "Theirs"
-
-
-def rename(mirror: Mirror, table: str, to: str) -> None:
-    """Give a table another name, so that no statement finds it."""
-    with mirror.app.lifecycle.inbox._db.write() as tx, tx.raw() as connection:
-        connection.execute(f"ALTER TABLE {table} RENAME TO {to}")
 
 
 def test_deliveries_are_there_for_their_own_workspace_only(mirror: Mirror) -> None:

@@ -24,7 +24,17 @@ class ConstraintViolated(Exception):
 
 
 class StatementFailed(TicketsError):
-    """A statement and the schema do not fit each other: a mistake of ours."""
+    """A statement and the schema do not fit each other: a mistake of ours.
+
+    What the database says of it is for logs, and no part of ``text``, which clients are shown.
+    """
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self._words = words
+
+    def __str__(self) -> str:
+        return self._words
 
 
 class Collision(Busy):

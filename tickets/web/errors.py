@@ -8,7 +8,6 @@ from typing import Any
 import falcon
 from falcon import App, Request, Response
 
-from tickets.db.errors import StatementFailed
 from tickets.errors import (
     Busy,
     Invalid,
@@ -52,12 +51,8 @@ def error_body(error: TicketsError) -> bytes:
 
 
 def _on_known_error(
-    req: Request, resp: Response, error: TicketsError, params: dict[str, Any]
+    req: Request, resp: Response, error: TicketsError, _params: dict[str, Any]
 ) -> None:
-    if isinstance(error, StatementFailed):
-        # Words of the database are for the log only.
-        _on_bug(req, resp, error, params)
-        return
     if error.status == TicketsError.status and error.__cause__ is not None:
         _log_bug(req, error)
     resp.status = error.status
