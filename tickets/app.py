@@ -25,7 +25,7 @@ from tickets.lifecycle.linear.transport import Transport, post
 from tickets.lifecycle.readings import sync_readings
 from tickets.lifecycle.routes import build_lifecycle, lifecycle_routes
 from tickets.lifecycle.vault import Vault
-from tickets.lifecycle.worker import SyncWorker
+from tickets.lifecycle.worker import PRUNING_PERIOD_S, SyncWorker
 from tickets.tracker.operations.copies import copy_all
 from tickets.tracker.operations.imports import ImportOperations, check_import
 from tickets.tracker.operations.kv import KvOperations
@@ -114,6 +114,7 @@ class Application:
         self.housekeeping.every(
             settings.dispatch_sweep_interval_ms / 1000, self.lifecycle.sweep.sweep_tickets
         )
+        self.housekeeping.every(PRUNING_PERIOD_S, self.sync_worker.prune)
         self.routes = _with_discovery(
             [
                 *tracker_routes(self.operations, self._waiting, metrics),

@@ -41,11 +41,14 @@ class Housekeeping:
         self._stopping = threading.Event()
         self._troubles: dict[str, str] = {}
         self._thread: threading.Thread | None = None
-        self._others: list[tuple[float, Callable[[], None]]] = []
+        self._jobs: list[tuple[float, Callable[[], None]]] = []
+        self.every(RETENTION_PERIOD_S, self.apply_retention)
+        if settings.ledger_watchdog_interval_ms:
+            self.every(settings.ledger_watchdog_interval_ms / 1000, self.watch)
 
     def every(self, period_s: float, work: Callable[[], None]) -> None:
         """Do ``work`` once in each period, from the start on, whatever came of it before."""
-        self._others.append((period_s, work))
+        self._jobs.append((period_s, work))
 
     def start(self) -> None:
         """Start the thread."""
@@ -57,15 +60,11 @@ class Housekeeping:
         self._stopping.set()
 
     def _run(self) -> None:
-        now_and_then = [(RETENTION_PERIOD_S, self.apply_retention), *self._others]
-        interval_ms = self._settings.ledger_watchdog_interval_ms
-        if interval_ms:
-            now_and_then.append((interval_ms / 1000, self.watch))
-        due_s = [0.0] * len(now_and_then)
+        due_s = [0.0] * len(self._jobs)
         while not self._stopping.wait(READINESS_PERIOD_S):
             self.guarded(self.advance_readiness)
             self.guarded(self.tend)
-            for index, (period_s, work) in enumerate(now_and_then):
+            for index, (period_s, work) in enumerate(self._jobs):
                 if due_s[index] <= time.monotonic():
                     due_s[index] = time.monotonic() + period_s
                     self.guarded(work)

@@ -19,6 +19,7 @@ from tickets.lifecycle.operations.reconcile import Reconcile
 
 PERIOD_S: Final = 0.25
 PARALLEL: Final = 4
+# How often somebody should call ``prune``.
 PRUNING_PERIOD_S: Final = 60.0
 
 logger = logging.getLogger(__name__)
@@ -60,17 +61,16 @@ class SyncWorker:
         """End the thread soon; what is in flight is sent again by whoever runs next."""
         self._stopping.set()
 
+    def prune(self) -> None:
+        """Forget what is over and long ago."""
+        prune(self._db, self._clock.now_ms())
+
     def _run(self) -> None:
-        periods_to_pruning = 0
         pool = ThreadPoolExecutor(PARALLEL + 1, thread_name_prefix="linear")
         try:
             _guarded(self._integrations.seal_stored)
             while not self._stopping.wait(PERIOD_S):
                 _guarded(lambda: self._round(pool))
-                if periods_to_pruning <= 0:
-                    _guarded(lambda: prune(self._db, self._clock.now_ms()))
-                    periods_to_pruning = int(PRUNING_PERIOD_S / PERIOD_S)
-                periods_to_pruning -= 1
         finally:
             # Not waited for: a request to Linear may take ten seconds.
             pool.shutdown(wait=False, cancel_futures=True)
