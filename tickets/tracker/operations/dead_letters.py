@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tickets.clock import Clock
-from tickets.db.database import Database, Transaction
+from tickets.db.database import Database, Row, Transaction
 from tickets.errors import Invalid, NotDeadLettered, TaskLeased, TaskTerminal
 from tickets.tracker.domain.records import Outcome
 from tickets.tracker.domain.retry import NEVER_AGAIN_MS
@@ -54,19 +54,7 @@ class DeadLetterOperations:
             run_id = self._end_live_run(
                 tx, task_id, stage=task["stage"], reason=reason, now_ms=now_ms
             )
-            tx.one(
-                "tasks.give_up",
-                task_id=task_id,
-                stage=task["stage"],
-                version_step=0,
-                claim_role=task["claim_role"],
-                is_terminal=0,
-                is_dead=1,
-                failed_attempts=task["failed_attempts"],
-                dead_letter_reason=CANCELLED,
-                next_eligible_at_ms=NEVER_AGAIN_MS,
-                now_ms=now_ms,
-            )
+            give_up(tx, task, reason=CANCELLED, version_step=0, now_ms=now_ms)
             record(
                 tx,
                 "task.cancelled",
@@ -161,3 +149,20 @@ class DeadLetterOperations:
             )
             announce(tx, row)
             return Outcome(status="requeued")
+
+
+def give_up(tx: Transaction, task: Row, *, reason: str, version_step: int, now_ms: int) -> None:
+    """Take a task out of the queue for good, where it stands."""
+    tx.one(
+        "tasks.give_up",
+        task_id=task["id"],
+        stage=task["stage"],
+        version_step=version_step,
+        claim_role=task["claim_role"],
+        is_terminal=0,
+        is_dead=1,
+        failed_attempts=task["failed_attempts"],
+        dead_letter_reason=reason,
+        next_eligible_at_ms=NEVER_AGAIN_MS,
+        now_ms=now_ms,
+    )

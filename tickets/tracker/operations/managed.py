@@ -6,8 +6,8 @@ from typing import Any
 
 from tickets.clock import Clock
 from tickets.db.database import Database, Row, Transaction
-from tickets.tracker.domain.retry import NEVER_AGAIN_MS
 from tickets.tracker.operations.assignments import reserve
+from tickets.tracker.operations.dead_letters import give_up
 from tickets.tracker.operations.facts import announce, record, system_event, vacate
 from tickets.tracker.operations.readiness import Readiness
 from tickets.tracker.operations.rows import found_task
@@ -84,19 +84,7 @@ class ManagedTaskOperations:
             if run_id is not None:
                 data = {"reason": reason, **details}
                 system_event(tx, "withdrawn", run_id=run_id, now_ms=now_ms, data=data)
-            tx.one(
-                "tasks.give_up",
-                task_id=task_id,
-                stage=task["stage"],
-                version_step=1,
-                claim_role=task["claim_role"],
-                is_terminal=0,
-                is_dead=1,
-                failed_attempts=task["failed_attempts"],
-                dead_letter_reason=reason,
-                next_eligible_at_ms=NEVER_AGAIN_MS,
-                now_ms=now_ms,
-            )
+            give_up(tx, task, reason=reason, version_step=1, now_ms=now_ms)
             record(
                 tx,
                 "task.withdrawn",
