@@ -30,7 +30,7 @@ from tests.process.serving import START_S, Server, running
 
 IS_DRILL = "TICKETS_DRILL" in os.environ
 SEED = int(os.environ.get("TICKETS_SEED", random.randrange(1 << 32) if IS_DRILL else 8))
-ROUNDS = 28 if IS_DRILL else 3
+ROUNDS = 20 if IS_DRILL else 3
 FEWEST_CALLS, MOST_CALLS = 5, 40
 AUTHORS = 2
 # After this time, what was in flight has been lost with its process.

@@ -39,7 +39,7 @@ from tickets.db.database import Database
 
 IS_DRILL = "TICKETS_DRILL" in os.environ
 SEED = int(os.environ.get("TICKETS_SEED", random.randrange(1 << 32) if IS_DRILL else 8))
-ROUNDS = 24 if IS_DRILL else 3
+ROUNDS = 20 if IS_DRILL else 3
 FEWEST_STEPS, MOST_STEPS = 40, 250
 PEOPLE, PLAYERS = 4, 3
 # What an agent may have in hand is made less at any time, and nothing is taken from it then.
