@@ -327,6 +327,7 @@ def retention_prune_idempotency_keys(at: Place) -> Work:
             request_hash=b"h",
             response_status=200,
             response_json="{}",
+            response_headers_json=None,
             created_at_ms=at.clock.now_ms(),
         )
     at.clock.advance(ms=100)
