@@ -69,6 +69,37 @@ def test_an_entry_that_is_put_again_has_the_version_of_the_first_time(client: Cl
     assert tags == ['"1"', '"2"', '"1"']
 
 
+def test_the_keys_of_two_workspaces_are_apart(client: Client) -> None:
+    for workspace_id in ("v", "w"):
+        client.post_json("/workspaces", {"id": workspace_id, "name": "n"}, status=201)
+    v, w = (key(**{"X-Workspace-Id": each}) for each in ("v", "w"))
+
+    in_v = client.post_json("/tickets", {"title": "t"}, headers=v, status=201)
+    in_w = client.post_json("/tickets", {"title": "t"}, headers=w, status=201)
+    by_query = client.post_json(
+        "/tickets?workspace_id=w", {"title": "t"}, headers=key(), status=201
+    )
+    both = client.post_json("/tickets?workspace_id=v", {"title": "t"}, headers=w, status=400)
+
+    assert len({each.json["id"] for each in (in_v, in_w, by_query)}) == 3
+    assert both.json == refused("workspace_mismatch")
+    for headers, first in ((v, in_v), (w, in_w)):
+        again = client.post_json("/tickets", {"title": "t"}, headers=headers, status=201)
+        assert again.body == first.body
+
+
+def test_a_key_with_another_actor_is_refused(client: Client) -> None:
+    client.post_json("/workspaces", {"id": "w", "name": "w"}, status=201)
+    headers = key(**{"X-Workspace-Id": "w", "X-Actor": "user:ann"})
+    first = client.post_json("/tickets", {"title": "t"}, headers=headers, status=201)
+
+    assert client.post_json("/tickets", {"title": "t"}, headers=headers).body == first.body
+    for other in ({"X-Actor": "user:bob"}, {}):
+        changed = key(**{"X-Workspace-Id": "w", **other})
+        answer = client.post_json("/tickets", {"title": "t"}, headers=changed, status=409)
+        assert answer.json == refused("idempotency_conflict")
+
+
 def test_without_a_key_a_write_is_done_twice(client: Client, body: Json) -> None:
     client.post_json("/tasks", body, status=201)
     client.post_json("/tasks", body, status=201)

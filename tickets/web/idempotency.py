@@ -14,6 +14,7 @@ from tickets.db.database import Database, Transaction
 from tickets.db.repeating import repeated
 from tickets.errors import IdempotencyConflict, Invalid
 from tickets.web.answers import encode, to_json
+from tickets.web.headers import ACTOR_HEADER, WORKSPACE_HEADER, WORKSPACE_PARAMETER
 from tickets.web.rawpath import path_segments
 
 MAX_KEY_BYTES = 512
@@ -48,10 +49,10 @@ class IdempotencyKeys:
         (None with status 200) is no success. ``redact`` takes secrets out of what is stored
         and ``replay`` makes an answer of the stored document, in the same transaction.
 
-        Raises IdempotencyConflict for a known key with another body.
+        Raises IdempotencyConflict for a known key with another body, or of another actor.
         """
         identity = _identity(req)
-        request_hash = hashlib.sha256(req.context.body).digest()
+        request_hash = _request_hash(req)
         with self._db.write(patience_ms) as tx:
             tx.hold("idempotency.lock", **identity)
             now_ms = self._clock.now_ms()
@@ -103,7 +104,7 @@ def once(
 
 
 def _identity(req: Request) -> dict[str, str]:
-    """Name the request by caller, key, method and decoded path, however that was spelled."""
+    """Name the request by caller, key, method, decoded path and the workspace it is sent to."""
     key: str = req.env["HTTP_IDEMPOTENCY_KEY"].lstrip(" ")
     if len(key) > MAX_KEY_BYTES:
         raise Invalid.field("Idempotency-Key", f"must not be longer than {MAX_KEY_BYTES} bytes")
@@ -111,8 +112,28 @@ def _identity(req: Request) -> dict[str, str]:
         "principal": req.context.caller.principal,
         "key": key,
         "method": req.method,
-        "route": to_json(path_segments(req.env)),
+        "route": to_json([*path_segments(req.env), *_workspaces(req)]),
     }
+
+
+def _workspaces(req: Request) -> list[dict[str, str]]:
+    """Return where a request names a workspace, so that keys of two are apart."""
+    named = {
+        "header": req.get_header(WORKSPACE_HEADER),
+        "query": req.get_param(WORKSPACE_PARAMETER),
+    }
+    given = {place: id_ for place, id_ in named.items() if id_ is not None}
+    return [given] if given else []
+
+
+def _request_hash(req: Request) -> bytes:
+    """Return what two requests have in common only if the second one is a repeat."""
+    parts = [req.context.body]
+    actor = req.get_header(ACTOR_HEADER)
+    if actor is not None:
+        # A NUL is in no header and in no JSON.
+        parts.append(b"\0" + actor.encode())
+    return hashlib.sha256(b"".join(parts)).digest()
 
 
 def _replayed(resp: Response, row: Any, replay: Callable[[Any], Any] | None) -> Any:

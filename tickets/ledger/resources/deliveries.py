@@ -15,8 +15,9 @@ from tickets.errors import (
 from tickets.ledger.domain.documents import DeliveriesQuery, NewDelivery, ScopeQuery
 from tickets.ledger.domain.records import DeliveryDecision, LedgerDelivery
 from tickets.ledger.operations.deliveries import DeliveryOperations
-from tickets.ledger.resources.scope import WORKSPACE_HEADER, scope_of
+from tickets.ledger.resources.scope import scope_of
 from tickets.web.endpoint import endpoint
+from tickets.web.headers import WORKSPACE_HEADER
 from tickets.web.pages import Page
 
 

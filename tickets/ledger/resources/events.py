@@ -27,9 +27,10 @@ from tickets.ledger.domain.documents import (
 )
 from tickets.ledger.domain.records import LedgerEvent, LedgerEvents, LedgerWrite, LedgerWrites
 from tickets.ledger.operations.events import LedgerEventOperations
-from tickets.ledger.resources.scope import WORKSPACE_HEADER, scope_of
+from tickets.ledger.resources.scope import scope_of
 from tickets.web.body import convert
 from tickets.web.endpoint import endpoint
+from tickets.web.headers import WORKSPACE_HEADER
 from tickets.web.pages import Page
 
 WRITE_ERRORS = (

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from falcon import Request
 
 from tickets.errors import Invalid
 from tickets.ledger.domain.documents import ScopeQuery
 from tickets.sqlite_task_ledger.events import MAX_NAME
-
-WORKSPACE_HEADER: Final = "X-Workspace-Id"
+from tickets.web.headers import WORKSPACE_HEADER
 
 
 def scope_of(req: Request, query: ScopeQuery) -> str | None:

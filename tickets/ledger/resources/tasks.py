@@ -21,8 +21,9 @@ from tickets.ledger.domain.records import (
 )
 from tickets.ledger.operations.tasks import LedgerTaskOperations
 from tickets.ledger.operations.watchdog import WatchdogOperations
-from tickets.ledger.resources.scope import WORKSPACE_HEADER, scope_of
+from tickets.ledger.resources.scope import scope_of
 from tickets.web.endpoint import endpoint
+from tickets.web.headers import WORKSPACE_HEADER
 from tickets.web.pages import Page
 
 

@@ -23,9 +23,8 @@ from tickets.lifecycle.errors import (
     WorkspaceRequired,
 )
 from tickets.web.conditions import ETAG_HEADER, etag, read_condition
+from tickets.web.headers import ACTOR_HEADER, WORKSPACE_HEADER
 
-WORKSPACE_HEADER: Final = "X-Workspace-Id"
-ACTOR_HEADER: Final = "X-Actor"
 LEASE_HEADER: Final = "X-Lease-Token"
 MATCH_HEADER: Final = "If-Match"
 
