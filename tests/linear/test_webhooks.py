@@ -201,7 +201,7 @@ def test_a_webhook_that_does_not_say_when_is_stale(mirror: Mirror) -> None:
     assert mirror.post(headers, body) == {"status": "accepted"}
 
 
-@pytest.mark.parametrize("kind", ["Project", "IssueLabel", "Reaction", None, 7])
+@pytest.mark.parametrize("kind", ["Project", "IssueLabel", "Reaction", None, 7, [], {}])
 def test_other_types_are_ignored(mirror: Mirror, kind: object) -> None:
     payload = {"type": kind, "data": {}, "webhookTimestamp": mirror.clock.now_ms()}
     body = json.dumps(payload).encode()
@@ -220,6 +220,25 @@ def test_what_cannot_be_an_issue_is_taken_and_left(mirror: Mirror, data: object)
 
     assert answer == {"status": "accepted"}
     assert mirror.outcomes()[-1] in ("ignored", "unreadable")
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "x" * 129, "", " x", 7, [], None])
+@pytest.mark.parametrize("where", ["id", "issueId", "actor"])
+def test_ids_that_are_none_are_taken_and_left(mirror: Mirror, where: str, odd: object) -> None:
+    ticket = mirror.mirrored()
+    mirror.linear.comment(ticket["sync"]["external_id"], "Said")
+    _, sent = mirror.linear.webhooks.pop().sent(SECRETS[0], mirror.clock.now_ms())
+    payload = json.loads(sent)
+    if where == "actor":
+        payload["actor"] = {"id": odd}
+    else:
+        payload["data"][where] = odd
+    body = json.dumps(payload).encode()
+
+    answer = mirror.post({"Linear-Signature": sign(body, SECRETS[0])}, body)
+
+    assert answer == {"status": "accepted"}
+    assert mirror.outcomes()[-1] == ("applied" if where == "actor" else "ignored")
 
 
 def test_a_workspace_without_integration_takes_no_webhooks(mirror: Mirror) -> None:

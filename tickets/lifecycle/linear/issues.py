@@ -101,9 +101,9 @@ def read_issue(document: Mapping[str, Any], *, url: object = None) -> Issue:
     The two differ: a webhook names assignee and parent by id as well, and has its labels in a
     list where the API has a connection. Raises Unreadable.
     """
-    id_, title, updated = (document.get(key) for key in ("id", "title", "updatedAt"))
+    id_, title = as_id(document.get("id")), document.get("title")
     state = document.get("state")
-    if not isinstance(id_, str) or id_ != _id(id_) or not id_.isprintable():
+    if id_ is None:
         raise Unreadable("an issue has an id")
     if not isinstance(title, str):
         raise Unreadable("an issue has a title")
@@ -111,18 +111,18 @@ def read_issue(document: Mapping[str, Any], *, url: object = None) -> Issue:
         raise Unreadable("an issue is in a state")
     return Issue(
         id=id_,
-        identifier=_id(document.get("identifier")),
+        identifier=as_id(document.get("identifier")),
         url=_text(document.get("url"), MAX_URL) or _text(url, MAX_URL),
-        updated_at_ms=read_time_ms(updated),
-        team_id=_id(document.get("teamId")) or _id_of(document.get("team")),
+        updated_at_ms=read_time_ms(document.get("updatedAt")),
+        team_id=as_id(document.get("teamId")) or _id_of(document.get("team")),
         trashed=document.get("trashed") is True,
         title=_shown(title)[:MAX_TITLE].strip() or "(untitled)",
         description=as_description(document.get("description")),
         priority=_priority(document.get("priority")),
         state=State.read(state),
         labels=as_labels(_label_names(document.get("labels"))),
-        assignee=_id(document.get("assigneeId")) or _id_of(document.get("assignee")),
-        parent=_id(document.get("parentId")) or _id_of(document.get("parent")),
+        assignee=as_id(document.get("assigneeId")) or _id_of(document.get("assignee")),
+        parent=as_id(document.get("parentId")) or _id_of(document.get("parent")),
     )
 
 
@@ -200,11 +200,14 @@ def _priority(value: object) -> str:
 
 
 def _id_of(value: object) -> str | None:
-    return _id(value.get("id")) if isinstance(value, Mapping) else None
+    return as_id(value.get("id")) if isinstance(value, Mapping) else None
 
 
-def _id(value: object) -> str | None:
-    return _text(value, MAX_ID)
+def as_id(value: object) -> str | None:
+    """Return an id of Linear's, None for what can be none."""
+    if not isinstance(value, str) or not value.isprintable():
+        return None
+    return value if value == _text(value, MAX_ID) else None
 
 
 def _text(value: object, most: int) -> str | None:

@@ -16,7 +16,7 @@ from tickets.lifecycle.domain.actors import Scope
 from tickets.lifecycle.domain.documents import NewComment
 from tickets.lifecycle.domain.sync_records import WebhookAnswer
 from tickets.lifecycle.errors import InvalidSignature, StaleWebhook
-from tickets.lifecycle.linear.issues import Issue, Unreadable, read_issue
+from tickets.lifecycle.linear.issues import Issue, Unreadable, as_id, read_issue
 from tickets.lifecycle.linear.pace import MAX_ATTEMPTS, delay_ms
 from tickets.lifecycle.linear.signature import delivery_key, is_fresh, is_signed, sent_at_ms
 from tickets.lifecycle.operations.applying import Applying, Arrival
@@ -82,7 +82,8 @@ class Inbox:
             window_ms=integration.replay_window_ms,
         ):
             raise StaleWebhook
-        is_known = integration.is_enabled and payload.get("type") in _APPLIED
+        kind = payload.get("type")
+        is_known = integration.is_enabled and isinstance(kind, str) and kind in _APPLIED
         added = self._add(
             workspace_id,
             delivery_key(body, delivery),
@@ -211,8 +212,12 @@ class Inbox:
         self, tx: Transaction, integration: Integration, data: dict[str, Any], actor: str
     ) -> str:
         """Say on the ticket what was said on its issue, unless it was said here first."""
-        id_, issue_id, body = (data.get(key) for key in ("id", "issueId", "body"))
-        if not (isinstance(id_, str) and isinstance(issue_id, str) and isinstance(body, str)):
+        id_, issue_id, body = (
+            as_id(data.get("id")),
+            as_id(data.get("issueId")),
+            data.get("body"),
+        )
+        if id_ is None or issue_id is None or not isinstance(body, str):
             return "ignored"
         found = tx.one("sync_shadow.ticket_of_issue", external_id=issue_id)
         text = body.replace("\0", "").strip()[:MAX_COMMENT_CHARACTERS]
@@ -241,5 +246,5 @@ def _parsed(body: bytes) -> dict[str, Any]:
 def _actor(payload: dict[str, Any]) -> str:
     """Return who did it, as an actor of ours."""
     actor = payload.get("actor")
-    id_ = actor.get("id") if isinstance(actor, dict) else None
-    return f"{LINEAR}:{id_}" if isinstance(id_, str) and 0 < len(id_) <= 128 else LINEAR
+    id_ = as_id(actor.get("id")) if isinstance(actor, dict) else None
+    return LINEAR if id_ is None else f"{LINEAR}:{id_}"
