@@ -38,6 +38,12 @@ def place(app: Application) -> TicketPlace:
         7,
         [],
         "not JSON",
+        '{"const": NaN}',
+        '{"const": 1e999}',
+        '{"const": 1, "const": 2}',
+        '{"const": "\\u0000"}',
+        '{"const": "\\ud800"}',
+        '{"not": ' * 200 + "{}" + "}" * 200,
     ],
     ids=repr,
 )
@@ -104,6 +110,30 @@ def test_a_schema_that_never_ends_refuses_every_output(
     )
 
     assert answer.json["error"]["code"] == "output_invalid"
+
+
+@pytest.mark.parametrize(
+    ("schema", "output"),
+    [
+        ({"multipleOf": 0.5}, 10**400),
+        ({"multipleOf": 10**400}, 1.5),
+        ({"properties": {"a": {"$id": "http://[b", "$ref": "#"}}}, {"a": 1}),
+    ],
+    ids=["number", "multiple", "address"],
+)
+def test_a_schema_that_cannot_be_followed_refuses_every_output(
+    client: Client, place: TicketPlace, schema: Json, output: Any
+) -> None:
+    ticket = place.start(place.ticket(expected_output_schema=schema))
+
+    answer = client.post_json(
+        f"/tickets/{ticket.id}/transition",
+        {"to": "done", "output_json": output},
+        headers=W,
+        status=422,
+    )
+
+    assert "cannot be followed" in answer.json["error"]["message"]
 
 
 def test_an_output_has_a_size(client: Client, place: TicketPlace) -> None:

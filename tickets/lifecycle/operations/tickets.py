@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, Final
 
 from msgspec import UNSET
 
 from tickets.db.database import Database, Row, Transaction
+from tickets.errors import Invalid, InvalidJson
 from tickets.ids import new_id
 from tickets.lifecycle.domain.actors import Scope
 from tickets.lifecycle.domain.documents import (
@@ -25,6 +27,7 @@ from tickets.lifecycle.domain.state import (
     check_writable,
     merged_labels,
 )
+from tickets.lifecycle.errors import InvalidSchema
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.assigning import assign
 from tickets.lifecycle.operations.hierarchy import check_parent
@@ -33,6 +36,10 @@ from tickets.lifecycle.operations.workflow import TicketWorkflow
 from tickets.lifecycle.operations.workspaces import check_pipeline
 from tickets.tracker.operations.pipelines import Definitions
 from tickets.web.answers import to_json
+from tickets.web.body import parse_object
+
+# Schemas that are no objects, as a string says them.
+_WORDS: Final = {"true": True, "false": False}
 
 
 class TicketOperations:
@@ -82,7 +89,7 @@ class TicketOperations:
                 )
             return ticket
 
-        schema_json = parse_schema(document.expected_output_schema)
+        schema_json = parse_schema(_read(document.expected_output_schema))
 
         with self._db.write() as tx:
             return rows.ticket(tx, self._workflow.create(scope, make))
@@ -122,7 +129,7 @@ class TicketOperations:
                 self._outbox.publish(tx, ticket)
 
         given = document.expected_output_schema
-        schema_json = parse_schema(None if given is UNSET else given)
+        schema_json = parse_schema(None if given is UNSET else _read(given))
         with self._db.write() as tx:
             state = self._workflow.mutate(scope, ticket_id, change, expectations=expectations)
             return rows.ticket(tx, state)
@@ -192,3 +199,18 @@ def _apply(ticket: TicketState, document: TicketChanges) -> None:
         ticket.mode = document.mode
     if document.project_id is not UNSET:
         ticket.project_id = document.project_id
+
+
+def _read(schema: Any) -> Any:
+    """Return a schema that may be given as a string, which is read as strictly as a body.
+
+    Raises InvalidSchema.
+    """
+    if not isinstance(schema, str):
+        return schema
+    if schema.strip() in _WORDS:
+        return _WORDS[schema.strip()]
+    try:
+        return parse_object(schema.encode(errors="surrogatepass"))
+    except (Invalid, InvalidJson) as error:
+        raise InvalidSchema(f"The schema is a string that cannot be read: {error}") from error
