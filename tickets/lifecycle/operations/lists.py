@@ -58,12 +58,13 @@ class TicketLists:
         }
         with self._db.read() as tx:
             rows.entered(tx, scope)
-            return make_page(
+            found = make_page(
                 _ordered(tx, query, wanted),
                 limit=query.limit,
-                make=lambda row: rows.ticket(tx, TicketState(**row)),
+                make=lambda row: TicketState(**row),
                 cursor=lambda row: f"{row[_VALUES[query.sort]]}:{row['id']}",
             )
+            return Page(items=rows.tickets(tx, found.items), next_cursor=found.next_cursor)
 
     def dispatches(
         self, scope: Scope, ticket_id: str, query: TicketPageQuery
