@@ -18,6 +18,15 @@ SELECT 1
     OR external_id = :external_id
  LIMIT 1;
 
+-- name: is_said :value
+-- uses: idx_ticket_comments_ticket
+SELECT 1
+  FROM ticket_comments
+ WHERE ticket_id = :ticket_id
+   AND kind = 'system'
+   AND body = :body
+ LIMIT 1;
+
 -- name: ticket_of :value
 -- uses: sqlite_autoindex_ticket_comments_1
 SELECT ticket_id

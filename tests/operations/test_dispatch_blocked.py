@@ -55,7 +55,8 @@ class TestBlocked:
         assert desk.now(ticket).version == 2
         desk.report(claim, "ticket.blocked", reason="r")
 
-        desk.report(claim, "ticket.unblocked")
+        # Data that was left out is an empty object.
+        desk.report_raw(claim, "ticket.unblocked", None)
 
         assert desk.now(ticket).dispatch.state == "claimed"
         assert desk.data(ticket)[-1]["trigger"] == "agent"
@@ -83,13 +84,14 @@ class TestBlocked:
         assert desk.now(ticket).status == "done"
         desk.check()
 
-    @pytest.mark.parametrize("of", ["itself", "nothing", "circle"])
+    @pytest.mark.parametrize("of", ["itself", "nothing", "circle", "number"])
     def test_a_blocker_that_cannot_be_is_told_in_the_channel(self, of: str, desk: Desk) -> None:
         ticket = desk.assigned()
         other = desk.ticket()
         if of == "circle":
             desk.link(ticket, "blocks", other)
-        blocker_id = {"itself": ticket.id, "nothing": "x", "circle": other.id}[of]
+        blockers = {"itself": ticket.id, "nothing": "x", "circle": other.id, "number": 7}
+        blocker_id = blockers[of]
         claim = desk.claim(ticket)
 
         desk.report(claim, "ticket.blocked", reason="r", blocked_by_ticket_id=blocker_id)
@@ -133,27 +135,56 @@ class TestBlocked:
         assert desk.now(ticket).status == "done"
         desk.check()
 
-    def test_what_an_event_cannot_mean_is_passed_over(self, desk: Desk) -> None:
+    def test_what_an_event_cannot_mean_is_passed_over_and_told_once(self, desk: Desk) -> None:
         ticket = desk.assigned()
         claim = desk.claim(ticket)
-        before = desk.now(ticket)
-        odd: list[tuple[str, Any]] = [
-            ("ticket.comment", {"body": ""}),
-            ("ticket.comment", {"body": 1}),
-            ("ticket.comment", {"body": "b", "kind": "k"}),
-            ("ticket.comment", {"body": "b", "kind": []}),
-            ("ticket.output", {}),
-            ("ticket.output", 7),
-            ("ticket.unknown", {}),
-            ("step", None),
+        before, said = desk.now(ticket), desk.said(ticket)
+        odd: list[tuple[str, Any, str]] = [
+            ("ticket.comment", {"body": ""}, "data.body"),
+            ("ticket.comment", {"body": 1}, "data.body"),
+            ("ticket.comment", {"text": "b"}, "data.body"),
+            ("ticket.comment", {"body": "b", "kind": "k"}, "data.kind"),
+            ("ticket.comment", {"body": "b", "kind": []}, "data.kind"),
+            ("ticket.comment", None, "data.body"),
+            ("ticket.output", {}, "data.output"),
+            ("ticket.output", 7, "an object"),
+            ("ticket.unknown", {}, "ticket.blocked, ticket.unblocked"),
         ]
 
-        for kind, data in odd:
+        for kind, data, problem in odd:
             desk.report_raw(claim, kind, data)
+            told = [text for text in desk.said(ticket) if kind in text and problem in text]
+            assert len(told) == 1, (kind, data, desk.said(ticket))
+        desk.report_raw(claim, "step", None)
 
         assert desk.now(ticket) == before
+        assert len(desk.said(ticket)) == len(said) + 5
         desk.report_raw(claim, "ticket.comment", {"body": "found it", "kind": "thinking"})
         assert desk.said(ticket)[-1] == "found it"
         desk.report(claim, "ticket.blocked", reason=7)
         assert desk.now(ticket).status == "blocked"
         desk.check()
+
+    def test_a_block_of_what_is_blocked_is_told(self, desk: Desk) -> None:
+        ticket, other = desk.assigned(), desk.ticket()
+        claim = desk.claim(ticket)
+        desk.report(claim, "ticket.blocked", reason="r")
+
+        desk.report(claim, "ticket.blocked", reason="s", blocked_by_ticket_id=other.id)
+
+        assert desk.now(ticket).status_reason == "r"
+        assert desk.said(ticket)[-1] == (
+            "Passed over ticket.blocked: the ticket is blocked already"
+        )
+        desk.check()
+
+    def test_what_is_passed_over_is_no_refusal_in_an_archived_workspace(
+        self, desk: Desk
+    ) -> None:
+        ticket = desk.assigned()
+        claim = desk.claim(ticket)
+        desk.workspace(status="archived")
+
+        desk.report(claim, "ticket.unknown")
+
+        assert not any("unknown" in text for text in desk.said(ticket))

@@ -86,6 +86,12 @@ def say(tx: Transaction, ticket: TicketState, body: str, *, now_ms: int) -> Row:
     return add_comment(tx, ticket, body, author=SYSTEM, kind="system", now_ms=now_ms)
 
 
+def say_once(tx: Transaction, ticket: TicketState, body: str, *, now_ms: int) -> None:
+    """Say what the service has not said about this ticket before, within a change of it."""
+    if tx.value("ticket_comments.is_said", ticket_id=ticket.id, body=body) is None:
+        say(tx, ticket, body, now_ms=now_ms)
+
+
 def say_status(
     tx: Transaction, before: TicketState, ticket: TicketState, *, now_ms: int
 ) -> None:

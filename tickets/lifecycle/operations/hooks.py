@@ -16,7 +16,7 @@ from tickets.lifecycle.domain.statuses import enter
 from tickets.lifecycle.errors import ManagedByTicket, TicketBlocked
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.dispatch import TicketDispatcher, end
-from tickets.lifecycle.operations.reports import Reports
+from tickets.lifecycle.operations.reports import REPORT_PREFIX, Reports
 from tickets.lifecycle.operations.sweeping import Waiting
 from tickets.lifecycle.operations.telling import LedgerFollower
 from tickets.lifecycle.operations.transitions import (
@@ -110,11 +110,10 @@ class TicketTasks:
         now_ms: int,  # noqa: ARG002  # a change reads the clock itself
     ) -> None:
         """Take what the agent reports of the ticket; other kinds are its own affair."""
-        report = self._reports.by_kind.get(kind)
-        if report is not None and isinstance(data, dict):
+        if kind.startswith(REPORT_PREFIX):
             row = _live(tx, task_id)
             if row is not None:
-                report(tx, row, data)
+                self._reports.take(tx, row, kind, data)
 
     def on_alive(self, tx: Transaction, task_id: str, *, now_ms: int) -> None:
         """Note that somebody works on the ticket."""
