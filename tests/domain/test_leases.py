@@ -21,8 +21,15 @@ NOW_MS = 1_000
 milliseconds = st.integers(0, 2**53)
 
 
-def lease(*, ends_ms: int = NOW_MS + 1, status: str = "active") -> dict[str, Any]:
-    return {"token_hash": MINE, "lease_status": status, "expires_at_ms": ends_ms}
+def lease(
+    *, ends_ms: int = NOW_MS + 1, status: str = "active", reason: str | None = None
+) -> dict[str, Any]:
+    return {
+        "token_hash": MINE,
+        "lease_status": status,
+        "expires_at_ms": ends_ms,
+        "dead_letter_reason": reason,
+    }
 
 
 @pytest.mark.parametrize("token_hash", [MINE, None])
@@ -41,6 +48,22 @@ def test_nobody_may_act_on_a_lease_that_is_over(
 ) -> None:
     with pytest.raises(LeaseExpired):
         check_usable(over, token_hash=token_hash, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("over", "details"),
+    [
+        (lease(ends_ms=NOW_MS, reason="cancelled"), None),
+        (lease(status="revoked", reason="cancelled"), {"reason": "cancelled"}),
+        (lease(status="revoked"), {"reason": "taken_away"}),
+    ],
+)
+def test_whose_lease_was_taken_away_is_told_why(
+    over: dict[str, Any], details: dict[str, str] | None
+) -> None:
+    with pytest.raises(LeaseExpired) as raised:
+        check_usable(over, token_hash=MINE, now_ms=NOW_MS)
+    assert raised.value.details == details
 
 
 @pytest.mark.parametrize("any_lease", [lease(), lease(ends_ms=NOW_MS), lease(status="revoked")])

@@ -205,9 +205,10 @@ class TestCancel:
 
         client.post_json(f"/tasks/{task_id}/cancel", {"reason": "stop"}, status=200)
 
-        assert make.heartbeat(claim, status=410).json == refused("expired")
+        why = {"reason": "cancelled"}
+        assert make.heartbeat(claim, status=410).json == refused("expired", why)
         gone = make.on_run(claim, "transition", {"trigger": "complete"}, status=410)
-        assert gone.json == refused("expired")
+        assert gone.json == refused("expired", why)
         assert client.get(f"/runs/{claim['run']['id']}").json == run_document(
             claim, status="cancelled", ended_at_ms=EPOCH_MS + 7, error="stop"
         )

@@ -113,7 +113,9 @@ class TestWithdraw:
 
         assert run_id == claim.run.id
         for act in (world.heartbeat, world.event, world.transition, world.fail):
-            assert refusal(act, claim) == LeaseExpired.code
+            with pytest.raises(LeaseExpired) as raised:
+                act(claim)
+            assert raised.value.details == {"reason": "called_off"}
         [run] = world.runs(task_id)
         assert (run.status, run.ended_at_ms) == ("stale", world.clock.now_ms())
         task = world.row(task_id)

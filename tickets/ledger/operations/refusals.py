@@ -16,13 +16,17 @@ from tickets.errors import (
     TaskNotFound,
     TicketsError,
 )
-from tickets.sqlite_task_ledger.errors import InvalidEventError, LedgerError
+from tickets.sqlite_task_ledger.errors import (
+    InvalidEventError,
+    InvalidTransitionError,
+    LedgerError,
+)
+from tickets.sqlite_task_ledger.states import DEFAULT_MACHINE
 
 _FAMILY: Final[dict[str, type[TicketsError]]] = {
     "already_terminal": AlreadyTerminal,
     "event_id_conflict": EventIdConflict,
     "invalid_state": InvalidState,
-    "invalid_transition": StateNotAllowed,
     "state_mismatch": StateMismatch,
     "task_not_found": TaskNotFound,
 }
@@ -35,5 +39,8 @@ def translated() -> Iterator[None]:
         yield
     except InvalidEventError as error:
         raise Invalid.field(error.field, error.problem) from error
+    except InvalidTransitionError as error:
+        allowed = DEFAULT_MACHINE.successors(error.previous)
+        raise StateNotAllowed(str(error), details={"allowed_next": allowed}) from error
     except LedgerError as error:
         raise _FAMILY[error.code](str(error)) from error
