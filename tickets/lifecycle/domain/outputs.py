@@ -140,7 +140,12 @@ def unevaluated_last(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def error_message(errors: list[dict[str, str]]) -> str:
     """Return the first error as the message of a failed ticket."""
-    return f"output_invalid: {errors[0]['path'] or '/'}: {errors[0]['message']}"
+    return f"output_invalid: {first_error(errors)}"
+
+
+def first_error(errors: list[dict[str, str]]) -> str:
+    """Return the first error in words, where a code says already what it is about."""
+    return f"{errors[0]['path'] or '/'}: {errors[0]['message']}"
 
 
 def _short(message: str) -> str:

@@ -14,7 +14,7 @@ from tickets.lifecycle.domain.actors import Scope, kind_of
 from tickets.lifecycle.domain.documents import TicketTransitionRequest
 from tickets.lifecycle.domain.events import Notes
 from tickets.lifecycle.domain.expectations import Expectations
-from tickets.lifecycle.domain.outputs import error_message, output_errors
+from tickets.lifecycle.domain.outputs import error_message, first_error, output_errors
 from tickets.lifecycle.domain.records import Ticket
 from tickets.lifecycle.domain.state import TicketState
 from tickets.lifecycle.domain.statuses import check_edge, enter
@@ -249,12 +249,11 @@ def complete(
         enter(ticket, "done", now_ms=notes.now_ms)
         ticket.output_json = output_json
         return
-    message = error_message(errors)
     if not notes.is_holder:
-        raise OutputInvalid(message, details={"output_errors": errors})
+        raise OutputInvalid(first_error(errors), details={"output_errors": errors})
     if rows.setting(tx, ticket, "on_invalid_output", "fail") == "reject":
-        raise OutputRejected(message, details={"output_errors": errors})
-    fail(ticket, notes, message, error_code="output_invalid")
+        raise OutputRejected(first_error(errors), details={"output_errors": errors})
+    fail(ticket, notes, error_message(errors), error_code="output_invalid")
     notes.trigger, notes.output_errors = "output_invalid", errors
 
 
