@@ -132,6 +132,23 @@ def test_what_no_list_knows_is_refused(
     assert answer.json["error"]["code"] == code
 
 
+@pytest.mark.parametrize(
+    ("target", "word"),
+    [
+        ("/tickets?status=nope", "'in_progress'"),
+        ("/tickets?priority=nope", "'critical'"),
+        ("/ticket-events?type=Nope", "'TicketCreated'"),
+    ],
+)
+def test_words_that_no_list_knows_are_refused_in_words(
+    target: str, word: str, client: Client, place: TicketPlace
+) -> None:
+    [problem] = client.get(target, headers=W, status=400).json["error"]["details"]
+
+    assert problem["problem"].startswith("must be ")
+    assert word in problem["problem"]
+
+
 def test_the_feed_of_a_workspace_is_followed_to_its_end_and_beyond(
     client: Client, place: TicketPlace, app: Application
 ) -> None:

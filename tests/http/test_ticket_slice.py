@@ -136,6 +136,26 @@ def test_what_no_ticket_has_is_refused_by_name(desk: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "act"),
+    [
+        ("status", "transition"),
+        ("assigned_agent_id", "assign"),
+        ("assigned_team_id", "assign"),
+        ("delegated_by_agent_id", "delegate"),
+    ],
+)
+def test_what_another_request_changes_is_refused_with_its_path(
+    desk: Client, field: str, act: str
+) -> None:
+    ticket_id = desk.post_json("/tickets", {"title": "a"}, headers=W).json["id"]
+
+    answer = desk.patch_json(f"/tickets/{ticket_id}", {field: "x"}, headers=W, status=400)
+
+    problem = f"is not a field of this; POST /tickets/{{ticket_id}}/{act} changes it"
+    assert answer.json == field_refused(field, problem)
+
+
+@pytest.mark.parametrize(
     ("query", "headers", "body", "code", "status"),
     [
         ("", {}, {}, "workspace_required", 400),

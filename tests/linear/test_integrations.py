@@ -43,6 +43,15 @@ def test_what_cannot_be_an_integration(mirror: Mirror, changed: dict[str, Any]) 
     assert mirror.connect(status=400, **changed)["error"]["code"] == "invalid_request"
 
 
+def test_all_that_is_missing_is_named_at_once(mirror: Mirror) -> None:
+    answer = mirror.client.put_json(LINEAR, {"enabled": False}, status=400)
+
+    missing = ("auth_kind", "api_key", "team_id", "webhook_secrets")
+    problems = [{"field": field, "problem": "is required"} for field in missing]
+    assert answer.json == refused("invalid_request", problems)
+    assert all(f"{field}: is required" in answer.json["error"]["message"] for field in missing)
+
+
 def test_a_team_belongs_to_one_workspace(mirror: Mirror) -> None:
     mirror.client.post_json("/workspaces", {"id": "v", "name": "V"}, status=201)
     body = {

@@ -151,7 +151,7 @@ def convert(document: Any, type_: type[T]) -> T:
         path = _FLOAT_FOR_INT.fullmatch(str(error))
         if path is not None and _make_integral(document, path[1] or ""):
             return convert(document, type_)
-        raise _refusal(str(error)) from error
+        raise _refusal(str(error), document, type_) from error
 
 
 def _make_integral(document: Any, path: str) -> bool:
@@ -174,19 +174,37 @@ def _make_integral(document: Any, path: str) -> bool:
     return bool(floats)
 
 
-def _refusal(text: str) -> Invalid:
+def _refusal(text: str, document: Any, type_: Any) -> Invalid:
     found = _PROBLEM.fullmatch(text)
     problem, field = (found[1], (found[2] or "").lstrip(".")) if found else (text, "")
     missing = _MISSING.fullmatch(problem)
+    if missing is not None and not field:
+        return _all_missing(document, type_, missing[1])
     if missing is not None:
         return Invalid.field(f"{field}.{missing[1]}".lstrip("."), "is required")
     unknown = _UNKNOWN.fullmatch(problem)
     if unknown is not None:
-        return Invalid.field(f"{field}.{unknown[1]}".lstrip("."), "is not a field of this")
+        # Documents may tell of a field that is another request's.
+        other = None if field else getattr(type_, "elsewhere", {}).get(unknown[1])
+        problem = "is not a field of this" + (f"; {other} changes it" if other else "")
+        return Invalid.field(f"{field}.{unknown[1]}".lstrip("."), problem)
     about = _ABOUT_FIELD.fullmatch(problem)
     if about is not None:
         return Invalid.field(f"{field}.{about[1]}".lstrip("."), about[2])
     return Invalid.field(field or "body", problem)
+
+
+def _all_missing(document: Any, type_: Any, first: str) -> Invalid:
+    """Name every field that a document lacks, not only the first."""
+    fields = msgspec.structs.fields(type_) if _is_struct(type_) else ()
+    names = [each.encode_name for each in fields if each.required]
+    names = [name for name in names if name not in document] or [first]
+    text = "; ".join(f"{name}: is required" for name in names)
+    return Invalid(text, details=[{"field": name, "problem": "is required"} for name in names])
+
+
+def _is_struct(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
 
 
 def read_document(data: bytes, type_: type[T]) -> T:

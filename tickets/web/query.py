@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -13,6 +13,9 @@ from falcon import Request
 from tickets.errors import Invalid, InvalidLimit, MissingParam
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+# Under this name the Meta of a parameter that is one or several of some words lists them.
+_WORDS: Final = "words"
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
@@ -87,10 +90,20 @@ def _convert(text: str, type_: Any) -> Any:
 
 def _choice_problem(type_: Any) -> str | None:
     """Return what to say where one of a few words is expected, None for other types."""
-    choices = [
-        repr(word)
-        for kind in (type_, *get_args(type_))
-        if get_origin(kind) is Literal
-        for word in get_args(kind)
+    kinds = (type_, *get_args(type_))
+    choices = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    if choices:
+        return f"must be {_any_of(choices)}, or be left out"
+    several = [
+        word
+        for kind in kinds
+        for meta in getattr(kind, "__metadata__", ())
+        for word in (meta.extra or {}).get(_WORDS, ())
     ]
-    return f"must be {' or '.join(choices)}, or be left out" if choices else None
+    if several:
+        return f"must be {_any_of(several)}, or several with commas between, or be left out"
+    return None
+
+
+def _any_of(words: list[str]) -> str:
+    return " or ".join(map(repr, words))

@@ -5,7 +5,7 @@ Unknown fields are refused, unlike the tracker's: a misspelt field must not be l
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
@@ -51,10 +51,10 @@ ValueCursor = Annotated[str, Meta(extra_json_schema={"pattern": "^[+-]?[0-9]{1,1
 IdCursor = Annotated[str, Meta(extra_json_schema={"pattern": "^[+-]?[0-9]{1,18}$"})]
 
 
-def _words(known: tuple[str, ...]) -> str:
-    """Return the pattern of some known words with commas between."""
+def _words(known: tuple[str, ...]) -> Meta:
+    """Return what holds of some known words with commas between; refusals name the words."""
     one = f"({'|'.join(known)})"
-    return f"^{one}(,{one})*$"
+    return Meta(pattern=f"^{one}(,{one})*$", extra={"words": known})
 
 
 class Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,7 +90,7 @@ class TicketPageQuery(WorkspaceQuery, frozen=True, kw_only=True):
 class EventQuery(TicketPageQuery, frozen=True, kw_only=True):
     """``GET /tickets/{id}/events``; ``type`` is one, or several with commas between."""
 
-    type: Annotated[str, Meta(pattern=_words(EVENT_TYPES))] | None = None
+    type: Annotated[str, _words(EVENT_TYPES)] | None = None
 
 
 class StrictRetryPolicy(RetryPolicyDocument, frozen=True, forbid_unknown_fields=True):
@@ -200,6 +200,13 @@ class NewTicket(Scoped, frozen=True, kw_only=True):
 class TicketChanges(Expecting, frozen=True, kw_only=True):
     """``PATCH /tickets/{id}``: what is absent stays, null clears."""
 
+    elsewhere: ClassVar = {
+        "status": "POST /tickets/{ticket_id}/transition",
+        "assigned_agent_id": "POST /tickets/{ticket_id}/assign",
+        "assigned_team_id": "POST /tickets/{ticket_id}/assign",
+        "delegated_by_agent_id": "POST /tickets/{ticket_id}/delegate",
+    }
+
     title: Title | UnsetType = UNSET
     description: Description | UnsetType | None = UNSET
     priority: Priority | UnsetType = UNSET
@@ -281,7 +288,7 @@ class NewComment(Scoped, frozen=True, kw_only=True):
 class TicketQuery(WorkspaceQuery, frozen=True, kw_only=True):
     """``GET /tickets``; ``status`` is one or several, ``label`` may be there several times."""
 
-    status: Annotated[str, Meta(pattern=_words(get_args(Status)))] | None = None
+    status: Annotated[str, _words(get_args(Status))] | None = None
     priority: Priority | None = None
     assigned_agent_id: str | None = None
     assigned_team_id: str | None = None
@@ -308,7 +315,7 @@ class FeedQuery(WorkspaceQuery, frozen=True, kw_only=True):
 
     after_id: IdCursor | None = None
     cursor: IdCursor | None = None
-    type: Annotated[str, Meta(pattern=_words(EVENT_TYPES))] | None = None
+    type: Annotated[str, _words(EVENT_TYPES)] | None = None
     ticket_id: str | None = None
     limit: Limit = 50
 
