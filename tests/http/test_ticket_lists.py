@@ -183,6 +183,18 @@ def test_the_feed_of_a_workspace_is_followed_to_its_end_and_beyond(
     assert [each["ticket_id"] for each in of_one] == [first.id]
 
 
+def test_a_cursor_from_before_a_restore_is_refused(client: Client, place: TicketPlace) -> None:
+    place.ticket("mine")
+    newest = int(client.get("/ticket-events", headers=W, status=200).json["next_cursor"])
+
+    for name in ("after_id", "cursor"):
+        ahead = f"/ticket-events?{name}={newest + 1}"
+        answer = client.get(ahead, headers=W, status=400)
+        assert answer.json == refused("invalid_cursor")
+        client.get(ahead, headers={"X-Workspace-Id": "nowhere"}, status=404)
+    client.get(f"/ticket-events?after_id={newest}", headers=W, status=200)
+
+
 # T-23
 def test_a_ticket_of_another_workspace_is_as_one_that_does_not_exist(
     client: Client, place: TicketPlace, app: Application

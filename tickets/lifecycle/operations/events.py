@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tickets.db.database import Database, Row, Transaction
+from tickets.errors import InvalidCursor
 from tickets.lifecycle.domain.actors import Scope
 from tickets.lifecycle.domain.documents import EventQuery, FeedQuery
 from tickets.lifecycle.domain.records import Feed, TicketEvent
@@ -48,6 +49,10 @@ class EventOperations:
         # In another view, which is newer than all that the extent says is there.
         with self._db.read() as tx:
             rows.entered(tx, scope)
+            if after_id > extent["newest_id"]:
+                raise InvalidCursor(
+                    "after_id is newer than the newest event; was the database restored?"
+                )
             found = _part(tx, scope, query, after_id=after_id, upto_id=extent["upto_id"])
             next_id = found[-1]["id"] if found else after_id
             if len(found) < query.limit:
