@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tickets import __version__
-from tickets.config import ConfigError, Settings, load_settings, misspelt_settings
+from tickets.config import ConfigError, Settings, doubtful_settings, load_settings
 from tickets.config_file import write_config_from_json
 from tickets.config_options import OPTIONS, parse_duration_ms
 from tickets.errors import TicketsError
@@ -166,7 +166,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     from tickets.server import serve
 
     settings = _settings(parsed)
-    for sentence in misspelt_settings(vars(parsed), os.environ):
+    for sentence in doubtful_settings(vars(parsed), os.environ):
         sys.stderr.write(f"tickets: {sentence}\n")
     return serve(settings)
 

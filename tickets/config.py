@@ -30,17 +30,19 @@ __all__ = [
     "DatabaseUrl",
     "Settings",
     "check_exposure",
+    "doubtful_settings",
     "load_settings",
-    "misspelt_settings",
 ]
 
 DEFAULT_THREADS = 128
 MAX_TOKEN_FILE_BYTES = 4_096
+# Of four letters one may be missing.
+NEARLY = 0.75
 _MEMORY = ":memory:"
 # Relative to the config file where they stand in it.
 _PATHS = ("db", "sealing_key_file")
 # Those that are no option's.
-_OTHER_VARIABLES = ("TICKETS_CONFIG", "TICKETS_HOME", "TICKETS_TOKEN", "TICKETS_TOKEN_FILE")
+_OTHER_VARIABLES = ("CONFIG", "HOME", "TOKEN", "TOKEN_FILE")
 
 
 def _default_workers() -> int:
@@ -129,23 +131,31 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -
     return Settings(**values)  # type: ignore[arg-type]  # each value went through its parser
 
 
-def misspelt_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each name in environment and config file that is nearly a setting.
+def doubtful_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each thing in environment and config file that is hardly meant so.
 
-    Names that are like none are somebody else's: they are ignored, as clients of nullTickets
-    expect. Raises ConfigError where the config file cannot be read.
+    A config file that was named may be missing, and names that are like no setting are somebody
+    else's: both are as clients of nullTickets expect. Raises ConfigError where the config file
+    cannot be read.
     """
-    _, config = _config(flags, environ)
-    variables = [*(option.variable for option in OPTIONS), *_OTHER_VARIABLES]
-    keys = [*(option.name for option in OPTIONS), "api_token"]
+    path, config = _config(flags, environ)
+    options = [option.name for option in OPTIONS]
+    known = {
+        "TICKETS_": [*(name.upper() for name in options), *_OTHER_VARIABLES],
+        "": [*options, "api_token", "token_file"],
+    }
     sentences = []
-    for name, known in [
-        *((name, variables) for name in environ if name.startswith("TICKETS_")),
-        *((name, keys) for name in config),
-    ]:
-        meant = get_close_matches(name, known, n=1, cutoff=0.8) if name not in known else []
-        if meant:
-            sentences.append(f"{name} is no setting and is ignored; {meant[0]} is one")
+    if _named_config(flags, environ) and path is not None and not path.exists():
+        sentences.append(f"there is no config file {path}, so the defaults apply")
+    variables = [name for name in environ if name.startswith("TICKETS_")]
+    for prefix, names in (("TICKETS_", variables), ("", list(config))):
+        for name in names:
+            word = name.removeprefix(prefix)
+            meant = get_close_matches(word, known[prefix], n=1, cutoff=NEARLY)
+            if meant and word not in known[prefix]:
+                sentences.append(
+                    f"{name} is no setting and is ignored; {prefix}{meant[0]} is one"
+                )
     return sentences
 
 
@@ -168,7 +178,7 @@ def _config(
 ) -> tuple[Path | None, dict[str, object]]:
     """Return where the config file is, or would be, and what it says."""
     home = home_directory(environ)
-    named = flags.get("config") or environ.get("TICKETS_CONFIG")
+    named = _named_config(flags, environ)
     if named:
         path = Path(named)
     elif home is not None:
@@ -176,6 +186,10 @@ def _config(
     else:
         return None, {}
     return path, read_config(path)
+
+
+def _named_config(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> str | None:
+    return flags.get("config") or environ.get("TICKETS_CONFIG")
 
 
 def _pick(

@@ -65,13 +65,17 @@ def serve(settings: Settings) -> int:
     check_exposure(settings)
     _exit_on_signals()
     with closing(listen(settings)) as listener, ExitStack() as stack:
+        is_new = isinstance(settings.db, Path) and not settings.db.exists()
         if settings.in_memory:
             settings = replace(settings, db=stack.enter_context(_scratch()) / "tickets.db")
+            is_new = False
         prepare_place(settings)
         # Here and not in the workers: they start with a database that is up to date, and
         # without connections that crossed a fork.
         with closing(_open_database(settings)) as db:
             apply_migrations(db)
+        if is_new:
+            _say(f"tickets: {settings.shown_db} is new\n")
         run(settings, listener, load=_load_application)
     return 0
 

@@ -294,7 +294,8 @@ def test_a_database_of_a_newer_version_is_not_called_broken(tmp_path: Path) -> N
 
 
 def test_a_setting_that_is_misspelt_is_named(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text('{"portt": 1, "mine": 2}')
+    (tmp_path / "c.json").write_text('{"portt": 1, "prot": 2, "mine": 2, "token_file": "t"}')
+    (tmp_path / "t").write_text("secret")
 
     result = run_cli(
         *("serve", "--config", "c.json", "--port", "0", "--host", "192.0.2.1", "--insecure"),
@@ -306,9 +307,40 @@ def test_a_setting_that_is_misspelt_is_named(tmp_path: Path) -> None:
     assert (
         "TICKETS_WORKER is no setting and is ignored; TICKETS_WORKERS is one" in result.stderr
     )
-    assert "portt is no setting and is ignored; port is one" in result.stderr
+    for name in ("portt", "prot"):
+        assert f"{name} is no setting and is ignored; port is one" in result.stderr
+    assert "token_file" not in result.stderr
     assert "mine" not in result.stderr
     assert "TICKETS_URL" not in result.stderr
+
+
+def test_a_config_file_that_was_named_and_is_missing_is_told(tmp_path: Path) -> None:
+    refused = ("--port", "0", "--host", "192.0.2.1", "--insecure")
+    by_flag = run_cli("serve", "--config", "nope.json", *refused, home=tmp_path)
+    by_variable = run_cli("serve", *refused, home=tmp_path, TICKETS_CONFIG="nope.json")
+    by_default = run_cli("serve", *refused, home=tmp_path)
+
+    told = "tickets: there is no config file nope.json, so the defaults apply\n"
+    assert by_flag.stderr.startswith(told)
+    assert by_variable.stderr.startswith(told)
+    assert "config" not in by_default.stderr
+
+
+def test_a_place_that_is_none_for_files_is_not_called_full(tmp_path: Path) -> None:
+    result = run_cli("migrate", "--db", "/proc/tickets.db", home=tmp_path)
+
+    assert result.returncode == 1
+    assert "full" not in result.stderr
+    assert "cannot be used" in result.stderr
+
+
+def test_a_new_database_is_told_at_the_start(tmp_path: Path) -> None:
+    command = [*SERVE, "--port", "0", "--workers", "1", "--db", "t.db"]
+
+    for is_new in (True, False):
+        with running(command, home=tmp_path) as server:
+            assert ("tickets: t.db is new\n" in server.log) == is_new
+            assert server.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -202,9 +202,12 @@ def _constraint(error: Exception) -> ConstraintViolated:
 
 
 def disk_is_full(path: str) -> bool:
-    """Tell whether the file system that holds ``path`` has no room left to speak of."""
+    """Tell whether the file system that holds ``path`` has no room left to speak of.
+
+    One without any blocks, such as /proc, is no place for files and never full.
+    """
     try:
         room = os.statvfs(Path(path).absolute().parent)
     except OSError:
         return False
-    return room.f_bavail * room.f_frsize < _FULL_BELOW_BYTES
+    return room.f_blocks > 0 and room.f_bavail * room.f_frsize < _FULL_BELOW_BYTES
