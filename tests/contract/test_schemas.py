@@ -27,8 +27,22 @@ COLUMNS = {
           FROM sqlite_schema AS m JOIN pragma_table_xinfo(m.name) AS c
          WHERE m.type = 'table'""",
     "postgres": """
-        SELECT table_name, column_name, CASE WHEN is_nullable = 'NO' THEN 1 ELSE 0 END
-          FROM information_schema.columns WHERE table_schema = current_schema()""",
+        SELECT c.table_name, c.column_name, CASE WHEN c.is_nullable = 'NO' THEN 1 ELSE 0 END
+          FROM information_schema.columns AS c
+          JOIN information_schema.tables AS t USING (table_schema, table_name)
+         WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE'""",
+}
+# What a column of a view can be is known to one of the two only.
+VIEWS = {
+    "sqlite": """
+        SELECT m.name, c.name
+          FROM sqlite_schema AS m JOIN pragma_table_xinfo(m.name) AS c
+         WHERE m.type = 'view' AND m.name <> 'task_facts'""",
+    "postgres": """
+        SELECT c.table_name, c.column_name
+          FROM information_schema.columns AS c
+          JOIN information_schema.tables AS t USING (table_schema, table_name)
+         WHERE c.table_schema = current_schema() AND t.table_type = 'VIEW'""",
 }
 INDEXES = {
     "sqlite": "SELECT tbl_name, name FROM sqlite_schema WHERE type = 'index'",
@@ -64,6 +78,12 @@ def test_columns_and_which_may_be_null(pair: tuple[Database, Database]) -> None:
     of_file = {row for row in shown(file, COLUMNS, OF_SQLITE) if row[0] != "sqlite_sequence"}
 
     assert of_file == shown(server, COLUMNS, OF_POSTGRES)
+
+
+def test_views(pair: tuple[Database, Database]) -> None:
+    file, server = pair
+
+    assert shown(file, VIEWS, OF_SQLITE) == shown(server, VIEWS, OF_POSTGRES)
 
 
 def test_indexes_by_name(pair: tuple[Database, Database]) -> None:
