@@ -7,13 +7,18 @@ import re
 from typing import Any
 
 
-def shell_of(page: str, heading: str, port: int) -> str:
+def blocks_of(page: str, heading: str, port: int) -> list[str]:
     """Return the shell blocks below a heading, with this server's port in them."""
-    section = re.search(rf"^## {heading}\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    section = re.search(rf"^## {heading}\n(.*?)(?:^## |\Z)", page, re.DOTALL | re.MULTILINE)
     assert section is not None, heading
     blocks = re.findall(r"^```sh\n(.*?)^```$", section[1], re.DOTALL | re.MULTILINE)
     assert blocks, heading
-    return "\n".join(blocks).replace("localhost:7700", f"localhost:{port}")
+    return [block.replace("localhost:7700", f"localhost:{port}") for block in blocks]
+
+
+def shell_of(page: str, heading: str, port: int) -> str:
+    """Return the shell blocks below a heading as one script."""
+    return "\n".join(blocks_of(page, heading, port))
 
 
 def documents(text: str) -> list[Any]:

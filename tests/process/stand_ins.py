@@ -56,7 +56,8 @@ def _send(options: argparse.Namespace) -> int:
     headers = dict(re.split(r":\s*", header, maxsplit=1) for header in options.header)
     data = None if options.data is None else options.data.encode()
     method = options.method or ("GET" if data is None else "POST")
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=70)
+    host = url.hostname or ""
+    connection = http.client.HTTPConnection(host, url.port, timeout=options.seconds)
     try:
         target = url.path + (f"?{url.query}" if url.query else "")
         connection.request(method, target, data, headers)
@@ -83,6 +84,7 @@ def _curl_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("-H", dest="header", action="append", default=[])
     parser.add_argument("-d", "--data-binary", dest="data")
     parser.add_argument("-o", dest="output")
+    parser.add_argument("-m", dest="seconds", type=float, default=70)
     parser.add_argument("--retry", type=int, default=0)
     parser.add_argument("--retry-connrefused", action="store_true")
     parser.add_argument("-w", dest="write_out", default="")

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.factories import REVIEW
+from tests.process.agents import AGENT, README, agent, hurried, program
 from tests.process.clients import Client, eventually, free_port, tickets
 from tests.process.pages import documents, shell_of
-from tests.process.serving import ROOT, START_S, STOP_S, Server
+from tests.process.serving import START_S, STOP_S, Server
 from tests.process.stand_ins import jq
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = "The first five minutes"
-AGENT = "An agent in thirty lines of shell"
+# What `sh` is differs from machine to machine.
+KINDS = ["sh", "bash", "dash", "busybox sh"]
+SHELLS = [kind for kind in KINDS if shutil.which(kind.split()[0]) is not None]
 
 
 def test_the_first_five_minutes_end_with_a_task_that_is_done(
@@ -54,33 +56,6 @@ def why_of(server: Server, task_id: str) -> list[str]:
         return [reason["code"] for reason in client.get(f"/tasks/{task_id}/why")["reasons"]]
 
 
-@contextmanager
-def agent(script: str, shell: dict[str, str], home: Path) -> Iterator[int]:
-    """Run a shell agent in a process group of its own, whose number is handed over."""
-    (home / "agent.sh").write_text(script)
-    process = subprocess.Popen(
-        ["sh", "agent.sh"],
-        env=shell,
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield process.pid
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(STOP_S)
-
-
-def program(home: Path, text: str) -> None:
-    """Write what the shell agent calls to work on a task."""
-    work = home / "work"
-    work.write_text(f"#!/bin/sh\n{text}\n")
-    work.chmod(0o755)
-
-
 def test_the_shell_agent_works_through_its_tasks(tmp_path: Path, shell: dict[str, str]) -> None:
     program(tmp_path, 'read line; echo "$line" >>done; [ "$line" != break ]')
     with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
@@ -112,11 +87,11 @@ def test_a_shell_agent_that_is_ended_leaves_nothing_that_could_claim(
     with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
         pipeline_id = client.pipeline(REVIEW)
         first = client.task(pipeline_id, description="build")
-        with agent(shell_of(README, AGENT, server.port), shell, tmp_path) as group:
+        with agent(shell_of(README, AGENT, server.port), shell, tmp_path) as process:
             eventually(lambda: client.get(f"/tasks/{first}")["stage"] == "review")
-            os.kill(group, signal.SIGTERM)
+            process.terminate()
 
-            eventually(lambda: is_over(group))
+            eventually(lambda: is_over(process.pid))
 
         second = client.task(pipeline_id, description="build")
         assert client.claim("coder")["task"]["id"] == second
@@ -152,7 +127,7 @@ def test_a_shell_agent_stops_work_that_is_no_longer_its_own(
     program(tmp_path, "echo $$ >pid; mv pid began; exec sleep 60")
     with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
         task_id = client.task(client.pipeline(REVIEW), description="build")
-        script = shell_of(README, AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
+        script = hurried(server.port)
         with agent(script, shell, tmp_path):
             eventually((tmp_path / "began").exists)
             worker = int((tmp_path / "began").read_text())
@@ -169,7 +144,7 @@ def test_a_result_of_a_shell_agent_outlasts_a_service_that_is_away(
     with ExitStack() as stack:
         with tickets(tmp_path, *port) as server, Client(server) as client:
             task_id = client.task(client.pipeline(REVIEW), description="build")
-            script = shell_of(README, AGENT, server.port).replace("sleep 60 &", "sleep 0.1 &")
+            script = hurried(server.port)
             stack.enter_context(agent(script, shell, tmp_path))
             eventually((tmp_path / "began").exists)
             worker = int((tmp_path / "began").read_text())
@@ -190,10 +165,70 @@ def is_gone(process: int) -> bool:
     return False
 
 
-def test_the_thirty_lines_are_no_more_than_that() -> None:
+# A script with a child: both are of the work.
+LONG = "sleep 60 & echo $! >pids; echo $$ >>pids; mv pids began; wait"
+
+
+def workers(home: Path) -> list[int]:
+    """Return the processes of a work that has begun."""
+    eventually((home / "began").exists)
+    return [int(line) for line in (home / "began").read_text().split()]
+
+
+@pytest.mark.parametrize("kind", SHELLS)
+def test_a_shell_agent_that_is_stopped_gives_its_task_back(
+    tmp_path: Path, shell: dict[str, str], kind: str
+) -> None:
+    program(tmp_path, LONG)
+    with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
+        task_id = client.task(client.pipeline(REVIEW), description="build")
+        script = shell_of(README, AGENT, server.port)
+        with agent(script, shell, tmp_path, kind=kind) as process:
+            begun = workers(tmp_path)
+            process.terminate()
+
+            process.wait(STOP_S)
+            assert client.get(f"/tasks/{task_id}")["latest_run"]["status"] == "released"
+            assert client.claim("coder")["task"]["id"] == task_id
+            eventually(lambda: all(is_gone(pid) for pid in begun))
+            eventually(lambda: is_over(process.pid))
+
+
+@pytest.mark.parametrize("kind", SHELLS)
+def test_a_shell_agent_that_is_killed_neither_holds_its_task_nor_works_on(
+    tmp_path: Path, shell: dict[str, str], kind: str
+) -> None:
+    program(tmp_path, LONG)
+    with ExitStack() as stack:
+        server = stack.enter_context(tickets(tmp_path, "--workers", "1"))
+        client = stack.enter_context(Client(server))
+        task_id = client.task(client.pipeline(REVIEW), description="build")
+        # The lease runs out soon after the claim, or after the last heartbeat.
+        script = hurried(server.port).replace('"agent_id"', '"lease_ttl_ms": 2000, "agent_id"')
+        script = script.replace("/heartbeat ", '/heartbeat -d {\\"lease_ttl_ms\\":2000} ')
+        process = stack.enter_context(agent(script, shell, tmp_path, kind=kind))
+        begun = workers(tmp_path)
+        stack.callback(end_all, begun)
+
+        process.kill()
+        process.wait(STOP_S)
+
+        eventually(lambda: is_over(process.pid))
+        eventually(lambda: all(is_gone(pid) for pid in begun))
+        eventually(lambda: client.get(f"/tasks/{task_id}")["latest_run"]["status"] == "stale")
+
+
+def end_all(processes: list[int]) -> None:
+    """Kill what is left of some processes."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def test_the_forty_lines_are_no_more_than_that() -> None:
     lines = [line.strip() for line in shell_of(README, AGENT, 7700).splitlines()]
 
-    assert len([line for line in lines if line and not line.startswith("#")]) <= 30
+    assert len([line for line in lines if line and not line.startswith("#")]) <= 40
 
 
 def test_a_missing_jq_is_stood_in_for(
