@@ -6,24 +6,12 @@ from typing import Any
 
 import pytest
 
+from tests.counted import Counted
 from tests.tickets import TicketPlace
 from tests.worlds import World
 from tickets.lifecycle.domain.documents import NewCollaborator, NewComment
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.channels import ensure_channel
-
-
-class Counted:
-    """A transaction that counts its statements."""
-
-    def __init__(self, tx: Any) -> None:
-        self._tx = tx
-        self.count = 0
-
-    def run(self, *args: Any, **values: Any) -> int:
-        self.count += 1
-        changed: int = self._tx.run(*args, **values)
-        return changed
 
 
 @pytest.fixture

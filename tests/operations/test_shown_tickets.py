@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.counted import Counted
 from tests.dispatching import Desk
 from tests.worlds import World
-from tickets.db.database import Row
 from tickets.lifecycle.operations import rows
-
-
-class Counted:
-    """A transaction that counts its statements."""
-
-    def __init__(self, tx: Any) -> None:
-        self._tx = tx
-        self.count = 0
-
-    def many(self, *args: Any, **values: Any) -> list[Row]:
-        self.count += 1
-        found: list[Row] = self._tx.many(*args, **values)
-        return found
 
 
 def test_many_tickets_take_as_many_statements_as_one(world: World) -> None:
