@@ -8,7 +8,8 @@
 -- uses: sqlite_autoindex_integrations_linear_1
 SELECT workspace_id, team_id, enabled, auth_kind, api_key, webhook_secrets_json, import_issues,
        create_labels, status_map_json, replay_window_ms, reconcile_interval_ms, status,
-       states_json, limited_until_ms, cursor_ms, reconcile_at_ms, created_at_ms, updated_at_ms
+       states_json, limited_until_ms, cursor_ms, reconcile_at_ms, last_error, last_error_at_ms,
+       last_success_at_ms, created_at_ms, updated_at_ms
   FROM integrations_linear
  WHERE workspace_id = :workspace_id;
 
@@ -73,11 +74,13 @@ VALUES (:workspace_id, :team_id, :enabled, :auth_kind, :api_key, :webhook_secret
        status = 'ok',
        limited_until_ms = 0,
        reconcile_at_ms = excluded.reconcile_at_ms,
+       last_error = NULL,
        updated_at_ms = excluded.updated_at_ms
 RETURNING workspace_id, team_id, enabled, auth_kind, api_key, webhook_secrets_json,
           import_issues, create_labels, status_map_json, replay_window_ms,
           reconcile_interval_ms, status, states_json, limited_until_ms, cursor_ms,
-          reconcile_at_ms, created_at_ms, updated_at_ms;
+          reconcile_at_ms, last_error, last_error_at_ms, last_success_at_ms, created_at_ms,
+          updated_at_ms;
 
 -- name: delete :run
 -- uses: sqlite_autoindex_integrations_linear_1
@@ -91,6 +94,43 @@ UPDATE integrations_linear
    SET status = :status
  WHERE workspace_id = :workspace_id
    AND api_key = :api_key;
+
+-- name: begin_failing :run
+-- uses: sqlite_autoindex_integrations_linear_1
+-- One attempt of all that fail finds that it is the first; a refused key is news once more.
+UPDATE integrations_linear
+   SET last_error = :last_error,
+       last_error_at_ms = :now_ms
+ WHERE workspace_id = :workspace_id
+   AND api_key = :api_key
+   AND (last_error IS NULL OR (:is_news = 1 AND last_error <> :last_error));
+
+-- name: go_on_failing :run
+-- uses: sqlite_autoindex_integrations_linear_1
+UPDATE integrations_linear
+   SET last_error = :last_error,
+       last_error_at_ms = :now_ms
+ WHERE workspace_id = :workspace_id
+   AND api_key = :api_key;
+
+-- name: health :one
+-- uses: sqlite_autoindex_integrations_linear_1
+SELECT last_error, last_success_at_ms
+  FROM integrations_linear
+ WHERE workspace_id = :workspace_id;
+
+-- name: end_failing :run
+-- uses: sqlite_autoindex_integrations_linear_1
+UPDATE integrations_linear
+   SET last_error = NULL
+ WHERE workspace_id = :workspace_id
+   AND last_error IS NOT NULL;
+
+-- name: succeed :run
+-- uses: sqlite_autoindex_integrations_linear_1
+UPDATE integrations_linear
+   SET last_success_at_ms = :now_ms
+ WHERE workspace_id = :workspace_id;
 
 -- name: set_states :run
 -- uses: idx_integrations_linear_team

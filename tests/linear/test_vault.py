@@ -94,7 +94,12 @@ def test_the_database_shows_neither_key_nor_secrets(mirror: Mirror, db: Database
 
 
 def test_a_host_without_the_key_says_so_and_leaves_the_work_to_others(
-    mirror: Mirror, db: Database, clock: FrozenClock, tmp_path: Path, linear: StandIn
+    mirror: Mirror,
+    db: Database,
+    clock: FrozenClock,
+    tmp_path: Path,
+    linear: StandIn,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ticket = mirror.create()
     settings = Settings(db=Path("unused"), sealing_key_file=tmp_path / "other")
@@ -103,6 +108,11 @@ def test_a_host_without_the_key_says_so_and_leaves_the_work_to_others(
 
     shown = stranger.get(LINEAR, status=200).json
     assert shown["api_key"] == {"set": True, "last4": None}
+    assert shown["status"] == "secrets_unreadable"
+    stranger.get(LINEAR, status=200)
+    told = [record for record in caplog.records if "key file" in record.getMessage()]
+    assert len(told) == 1
+    assert mirror.client.get(LINEAR, status=200).json["status"] == "ok"
     for path in (f"{LINEAR}/verify", "/webhooks/linear/w"):
         refused = stranger.post_json(path, {}, status=503).json
         assert refused["error"]["code"] == "secrets_unreadable"

@@ -20,6 +20,7 @@ from tickets.lifecycle.operations.dispatch import MANAGER, TicketDispatcher
 from tickets.lifecycle.operations.dispatching import Deferred
 from tickets.lifecycle.operations.events import EventOperations
 from tickets.lifecycle.operations.following import Following
+from tickets.lifecycle.operations.health import SyncHealth
 from tickets.lifecycle.operations.hooks import TicketTasks
 from tickets.lifecycle.operations.inbox import Inbox
 from tickets.lifecycle.operations.integrations import IntegrationOperations
@@ -130,6 +131,7 @@ def build_lifecycle(
     applying = Applying(workflow, tickets, takeover, outbox)
     comments = CommentOperations(db, workflow)
     inbox = Inbox(db, clock, applying, comments, vault)
+    health = SyncHealth(db, clock)
 
     def client(integration: Integration) -> LinearClient:
         key = Key(integration.auth_kind, vault.open(integration.sealed_key))
@@ -149,11 +151,11 @@ def build_lifecycle(
         transitions=transitions,
         events=EventOperations(db),
         sweep=Sweep(db, workflow, definitions, readiness, dispatcher, following),
-        integrations=IntegrationOperations(db, clock, client, vault),
+        integrations=IntegrationOperations(db, clock, client, vault, health),
         inbox=inbox,
         sync=SyncOperations(db, clock, outbox, applying),
-        pushing=Pushing(db, clock, applying, client, random_unit),
-        reconcile=Reconcile(db, clock, inbox, applying, client),
+        pushing=Pushing(db, clock, applying, client, random_unit, health),
+        reconcile=Reconcile(db, clock, inbox, applying, client, health),
     )
 
 

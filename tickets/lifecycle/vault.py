@@ -29,6 +29,7 @@ class Vault:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._told: str | None = None
 
     def seal(self, secret: str) -> str:
         """Return a text from which only ``open`` gets the secret. Raises SecretsUnreadable."""
@@ -45,17 +46,25 @@ class Vault:
 
     def _keys(self, *, may_make: bool = False) -> MultiFernet:
         if self._path is None:
-            logger.error("no place for the key of secrets: name one by sealing_key_file")
+            self._tell("no place for the key of secrets: name one by sealing_key_file")
             raise SecretsUnreadable
         try:
             if may_make and not self._path.exists():
                 _make(self._path)
             lines = self._path.read_bytes().split()
             # No key, and what is none, is a ValueError to the library.
-            return MultiFernet([Fernet(line) for line in lines])
+            keys = MultiFernet([Fernet(line) for line in lines])
         except (OSError, ValueError) as error:
-            logger.error("the key file %s is of no use: %s", self._path, error)
+            self._tell(f"the key file {self._path} is of no use: {error}")
             raise SecretsUnreadable from error
+        self._told = None
+        return keys
+
+    def _tell(self, trouble: str) -> None:
+        """Log what is wrong with the file, not again while it is still the same."""
+        if trouble != self._told:
+            logger.error("%s", trouble)
+        self._told = trouble
 
 
 def _make(path: Path) -> None:

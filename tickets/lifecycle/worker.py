@@ -48,6 +48,7 @@ class SyncWorker:
         self._reconcile = reconcile
         self._integrations = integrations
         self._stopping = threading.Event()
+        self._troubles: dict[str, str] = {}
         self._sending: set[Future[None]] = set()
         self._reading: Future[None] | None = None
         self._thread: threading.Thread | None = None
@@ -68,9 +69,9 @@ class SyncWorker:
     def _run(self) -> None:
         pool = ThreadPoolExecutor(PARALLEL + 1, thread_name_prefix="linear")
         try:
-            _guarded(self._integrations.seal_stored)
+            self._guarded("seal", self._integrations.seal_stored)
             while not self._stopping.wait(PERIOD_S):
-                _guarded(lambda: self._round(pool))
+                self._guarded("round", lambda: self._round(pool))
         finally:
             # Not waited for: a request to Linear may take ten seconds.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -89,21 +90,28 @@ class SyncWorker:
             self._reading = pool.submit(self._read)
 
     def _push(self, taken: Taken) -> None:
-        _guarded(lambda: self._pushing.push(taken))
+        self._guarded("push", lambda: self._pushing.push(taken))
 
     def _read(self) -> None:
-        _guarded(self._reconcile.poll_due)
-        _guarded(self._reconcile.pull_due)
+        self._guarded("poll", self._reconcile.poll_due)
+        self._guarded("pull", self._reconcile.pull_due)
 
+    def _guarded(self, name: str, work: Callable[[], object]) -> None:
+        """Do ``work``; what goes wrong is logged once, and the next period tries again.
 
-def _guarded(work: Callable[[], object]) -> None:
-    """Do ``work``; whatever goes wrong is logged, and the next period tries again."""
-    try:
-        work()
-    except Collision:
-        # Somebody else was at the same.
-        pass
-    except TicketsError as error:
-        logger.warning("sync with Linear: %s", error)
-    except Exception:
-        logger.exception("sync with Linear failed")
+        ``work`` that returns 0 had nothing to do, which says nothing about the trouble.
+        """
+        try:
+            count = work()
+        except Collision:
+            # Somebody else was at the same.
+            pass
+        except TicketsError as error:
+            if self._troubles.get(name) != error.code:
+                logger.warning("sync with Linear (%s): %s", name, error)
+            self._troubles[name] = error.code
+        except Exception:
+            logger.exception("sync with Linear failed")
+        else:
+            if count != 0 and self._troubles.pop(name, None) is not None:
+                logger.warning("sync with Linear (%s): works again", name)

@@ -27,7 +27,11 @@ class QueueCounts(Record, frozen=True, kw_only=True):
 
 
 class IntegrationView(Record, frozen=True, kw_only=True):
-    """An integration with Linear, without what must not be seen."""
+    """An integration with Linear, without what must not be seen.
+
+    ``last_error`` is null while the sync works; the times are those of the newest failure and
+    of a success not long ago.
+    """
 
     workspace_id: str
     enabled: bool
@@ -40,7 +44,10 @@ class IntegrationView(Record, frozen=True, kw_only=True):
     status_map: dict[str, str]
     replay_window_ms: int
     reconcile_interval_ms: int
-    status: Literal["ok", "auth_failed", "disabled"]
+    status: Literal["ok", "auth_failed", "disabled", "secrets_unreadable"]
+    last_error: str | None
+    last_error_at_ms: int | None
+    last_success_at_ms: int | None
     queue: QueueCounts
     cursor_ms: int
     created_at_ms: int

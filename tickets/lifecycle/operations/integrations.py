@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Raw
 
@@ -30,6 +30,7 @@ from tickets.lifecycle.errors import (
 from tickets.lifecycle.linear.errors import KeyRefused, LinearFailure
 from tickets.lifecycle.linear.states import Workflow
 from tickets.lifecycle.operations import rows
+from tickets.lifecycle.operations.health import SyncHealth
 from tickets.lifecycle.operations.mirrors import Integration, found_integration
 from tickets.lifecycle.operations.outbox import OUTBOX_TOPIC
 from tickets.lifecycle.operations.pushing import MakeClient
@@ -45,12 +46,18 @@ class IntegrationOperations:
     """Everything about how a workspace is connected."""
 
     def __init__(
-        self, db: Database, clock: Clock, make_client: MakeClient, vault: Vault
+        self,
+        db: Database,
+        clock: Clock,
+        make_client: MakeClient,
+        vault: Vault,
+        health: SyncHealth,
     ) -> None:
         self._db = db
         self._clock = clock
         self._make_client = make_client
         self._vault = vault
+        self._health = health
 
     def put(
         self, workspace_id: str, document: IntegrationDocument
@@ -129,8 +136,10 @@ class IntegrationOperations:
         except LinearFailure as failure:
             if isinstance(failure, KeyRefused):
                 self._set_status(integration, "auth_failed")
+            self._health.failed(integration, failure)
             raise ProviderFailed(f"Linear: {failure}") from failure
         self._set_status(integration, "ok")
+        self._health.worked(workspace_id)
         with self._db.write() as tx:
             tx.run(
                 "integrations_linear.set_states",
@@ -228,21 +237,27 @@ class IntegrationOperations:
             each["state"]: each["row_count"]
             for each in tx.many("sync_outbox.counts", workspace_id=row["workspace_id"])
         }
+        secrets = [
+            self._opened(each)
+            for each in (row["api_key"], *json.loads(row["webhook_secrets_json"]))
+        ]
+        status: Any = row["status"] if None not in secrets else "secrets_unreadable"
         return IntegrationView(
             workspace_id=row["workspace_id"],
             enabled=bool(row["enabled"]),
             auth_kind=row["auth_kind"],
-            api_key=self._hidden(row["api_key"]),
+            api_key=_hidden(secrets[0]),
             team_id=row["team_id"],
-            webhook_secrets=[
-                self._hidden(each) for each in json.loads(row["webhook_secrets_json"])
-            ],
+            webhook_secrets=[_hidden(each) for each in secrets[1:]],
             import_issues=bool(row["import_issues"]),
             create_labels=bool(row["create_labels"]),
             status_map=json.loads(row["status_map_json"]),
             replay_window_ms=row["replay_window_ms"],
             reconcile_interval_ms=row["reconcile_interval_ms"],
-            status=row["status"] if row["enabled"] else "disabled",
+            status=status if row["enabled"] else "disabled",
+            last_error=row["last_error"],
+            last_error_at_ms=row["last_error_at_ms"],
+            last_success_at_ms=row["last_success_at_ms"],
             queue=QueueCounts(
                 pending=counts.get("pending", 0),
                 inflight=counts.get("inflight", 0),
@@ -253,13 +268,18 @@ class IntegrationOperations:
             updated_at_ms=row["updated_at_ms"],
         )
 
-    def _hidden(self, sealed: str) -> SecretView:
-        """Return what people may see of a secret: its end, if there is more of it."""
+    def _opened(self, sealed: str) -> str | None:
+        """Return a secret, None where this host cannot open it."""
         try:
-            secret = self._vault.open(sealed)
+            return self._vault.open(sealed)
         except SecretsUnreadable:
-            secret = ""
-        return SecretView(set=True, last4=secret[-4:] if len(secret) >= SHOWN_FROM else None)
+            return None
+
+
+def _hidden(secret: str | None) -> SecretView:
+    """Return what people may see of a secret: its end, if there is more of it."""
+    is_long = secret is not None and len(secret) >= SHOWN_FROM
+    return SecretView(set=True, last4=secret[-4:] if secret and is_long else None)
 
 
 def outbox_row(row: Row) -> OutboxRow:

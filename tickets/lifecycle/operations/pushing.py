@@ -19,6 +19,7 @@ from tickets.lifecycle.linear.pace import (
 )
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.applying import Applying, Arrival
+from tickets.lifecycle.operations.health import SyncHealth
 from tickets.lifecycle.operations.mirrors import Integration, found_integration
 from tickets.lifecycle.operations.requests import (
     NotYet,
@@ -60,12 +61,14 @@ class Pushing:
         applying: Applying,
         make_client: MakeClient,
         random_unit: Callable[[], float],
+        health: SyncHealth,
     ) -> None:
         self._db = db
         self._clock = clock
         self._applying = applying
         self._make_client = make_client
         self._random_unit = random_unit
+        self._health = health
 
     def is_anything_due(self) -> bool:
         """Tell whether there is a row to take, without a lock."""
@@ -108,8 +111,10 @@ class Pushing:
             check_answered(taken.request, sent)
         except LinearFailure as failure:
             self._record_failure(taken, failure)
+            self._health.failed(taken.request.integration, failure)
         else:
             self._record_success(taken, sent)
+            self._health.worked(taken.workspace_id)
 
     def _take(self, tx: Transaction, id_: int, ticket_id: str, now_ms: int) -> Taken | None:
         sent_ms = [

@@ -10,6 +10,7 @@ from tickets.lifecycle.linear.errors import KeyRefused, Limited, LinearFailure, 
 from tickets.lifecycle.linear.issues import Issue
 from tickets.lifecycle.operations import rows
 from tickets.lifecycle.operations.applying import Applying, Arrival
+from tickets.lifecycle.operations.health import SyncHealth
 from tickets.lifecycle.operations.inbox import Inbox
 from tickets.lifecycle.operations.mirrors import Integration, found_integration, integration
 from tickets.lifecycle.operations.pushing import MakeClient
@@ -30,12 +31,14 @@ class Reconcile:
         inbox: Inbox,
         applying: Applying,
         make_client: MakeClient,
+        health: SyncHealth,
     ) -> None:
         self._db = db
         self._clock = clock
         self._inbox = inbox
         self._applying = applying
         self._make_client = make_client
+        self._health = health
 
     def poll_due(self) -> int:
         """Read the issues of each team whose time has come; return how many teams."""
@@ -75,6 +78,7 @@ class Reconcile:
             # The cursor stays, so the next time reads the same again and what follows.
             self._note(found, failure)
             return True
+        self._health.worked(workspace_id)
         with self._db.write() as tx:
             # Not ahead of now, however an issue is dated: nothing would be read until then.
             tx.run(
@@ -106,6 +110,8 @@ class Reconcile:
             if isinstance(failure, Passing | Limited | KeyRefused):
                 return True
             issue = None
+        else:
+            self._health.worked(workspace_id)
         self._record(found, ticket_id, issue, again_at_ms)
         return True
 
@@ -122,6 +128,7 @@ class Reconcile:
 
     def _note(self, found: Integration, failure: LinearFailure) -> None:
         """Let the queue of the workspace stand where the failure is about all of it."""
+        self._health.failed(found, failure)
         with self._db.write() as tx:
             if isinstance(failure, Limited):
                 tx.run(
