@@ -24,7 +24,7 @@ MODULES = sorted((ROOT / "tickets").rglob("*.py"))
 
 # Programs that a page may tell its reader to run besides our own.
 PROGRAMS = re.compile(
-    "cat|cd|chmod|chown|cp|createdb|createuser|curl|docker|git|install|jq|ln|ls|mkdir|mv|openssl"
+    "cat|cd|chmod|chown|cp|createdb|createuser|curl|docker|echo|git|install|jq|ln|ls|mkdir|mv|openssl"
     "|pg_dump|pg_restore|pip|python3?|rm|sh|sudo|systemctl|tail|tee|useradd"
 )
 

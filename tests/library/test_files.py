@@ -19,8 +19,8 @@ from tickets.sqlite_task_ledger.sqlite_store import SCHEMA_PATH
 PACKAGE = Path(sqlite_task_ledger.__file__).parent
 ROOT = Path(__file__).parents[2]
 SCHEMA = SCHEMA_PATH.read_text(encoding="utf-8")
-# What the package is to be good for, as its page shows it.
-EXAMPLE = re.search(
+# What the package is to be good for, as its page shows it, and the same with a file.
+EXAMPLE, WITH_A_FILE = re.findall(
     r"^```python\n(.*?)^```$",
     (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8"),
     re.DOTALL | re.MULTILINE,
@@ -49,14 +49,18 @@ def python(place: Path, folder: Path, *arguments: str) -> str:
 
 
 # L-01
-def test_L01_the_example_runs_as_it_is_printed(tmp_path: Path) -> None:
-    assert EXAMPLE is not None
+@pytest.mark.parametrize("has_file", [False, True])
+def test_L01_the_example_runs_as_it_is_printed(tmp_path: Path, has_file: bool) -> None:
     place = installed(tmp_path)
-    (tmp_path / "schema").mkdir()
-    printed = python(place, tmp_path, "import sqlite_task_ledger.__main__")
-    (tmp_path / "schema" / "status_schema.sql").write_text(printed, encoding="utf-8")
+    example = EXAMPLE
+    if has_file:
+        (tmp_path / "schema").mkdir()
+        printed = python(place, tmp_path, "import sqlite_task_ledger.__main__")
+        (tmp_path / "schema" / "status_schema.sql").write_text(printed, encoding="utf-8")
+        assert "ledger.init_schema()\n" in EXAMPLE
+        example = EXAMPLE.replace("ledger.init_schema()\n", WITH_A_FILE)
 
-    python(place, tmp_path, EXAMPLE[1])
+    python(place, tmp_path, example)
 
     with Ledger(tmp_path / "status_ledger.db") as ledger:
         snapshot = ledger.get_snapshot("task_001")

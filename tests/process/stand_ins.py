@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Stand-ins for curl, jq and hostname: as much of them as the documents and scripts here use.
+"""Stand-ins for curl and other programs: as much of them as the documents and scripts use.
 
 They take the place of programs that a machine lacks, so that its tests need only Python.
-Usage: stand_ins.py curl|jq|hostname ARGUMENTS…
+Usage: stand_ins.py curl|jq|hostname|openssl ARGUMENTS…
 """
 
 from __future__ import annotations
 
 import argparse
+import hmac
 import http.client
 import json
 import re
@@ -29,7 +30,7 @@ def tools(directory: Path, *, all_of_them: bool = False) -> str:
     directory.mkdir()
     executable = shlex.quote(sys.executable)
     _write(directory / "python", f"exec {executable}")
-    for name in ("curl", "jq", "hostname"):
+    for name in PROGRAMS:
         if all_of_them or shutil.which(name) is None:
             _write(directory / name, f"exec {executable} -IS {shlex.quote(__file__)} {name}")
     return str(directory)
@@ -55,6 +56,8 @@ def _send(options: argparse.Namespace) -> int:
     url = urlsplit(options.url if "://" in options.url else f"http://{options.url}")
     headers = dict(re.split(r":\s*", header, maxsplit=1) for header in options.header)
     data = None if options.data is None else options.data.encode()
+    if data is not None and data.startswith(b"@"):
+        data = Path(options.data[1:]).read_bytes()
     method = options.method or ("GET" if data is None else "POST")
     host = url.hostname or ""
     connection = http.client.HTTPConnection(host, url.port, timeout=options.seconds)
@@ -94,8 +97,8 @@ def _curl_options(arguments: list[str]) -> argparse.Namespace:
 
 def jq(arguments: list[str]) -> int:
     """Print ``.a.b`` or ``{a, b}`` of a document in a file or on standard input."""
-    is_raw = arguments[0] == "-r"
-    wanted, *files = arguments[is_raw:]
+    is_raw, is_asked = arguments[0] == "-r", arguments[0] == "-e"
+    wanted, *files = arguments[is_raw or is_asked :]
     text = Path(files[0]).read_text() if files else sys.stdin.read()
     if not text.strip():
         return 0
@@ -110,6 +113,15 @@ def jq(arguments: list[str]) -> int:
     is_text = is_raw and isinstance(value, str)
     shown = value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
     sys.stdout.write(shown + "\n")
+    return int(is_asked and value in (None, False))
+
+
+def openssl(arguments: list[str]) -> int:
+    """Print the HMAC-SHA256 of standard input."""
+    *wanted, secret = arguments
+    assert wanted == ["dgst", "-sha256", "-hmac"]
+    digest = hmac.new(secret.encode(), sys.stdin.buffer.read(), "sha256")
+    sys.stdout.write(f"(stdin)= {digest.hexdigest()}\n")
     return 0
 
 
@@ -119,6 +131,8 @@ def hostname(_: list[str]) -> int:
     return 0
 
 
+PROGRAMS = {"curl": curl, "jq": jq, "hostname": hostname, "openssl": openssl}
+
 if __name__ == "__main__":
     _, program, *rest = sys.argv
-    sys.exit({"curl": curl, "jq": jq, "hostname": hostname}[program](rest))
+    sys.exit(PROGRAMS[program](rest))
