@@ -58,6 +58,8 @@ def main(arguments: list[str]) -> int:
         bench.chosen.kind if parsed.sizes == "full" else f"{bench.chosen.kind}-{parsed.sizes}"
     )
     print(report.plain_table(report.HEADER, report.cells(report.rows_of(document))))
+    if report.remark(document):
+        print(report.remark(document))
     if "costs" in document["figures"]:
         print("\n" + report.plain_table(*report.cost_lines(document["figures"]["costs"])))
     whole = _with_others(document, folder / f"{stem}.json")

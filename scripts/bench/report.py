@@ -34,6 +34,14 @@ def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str
     return "\n".join("| " + " | ".join(line) + " |" for line in shown) + "\n"
 
 
+def remark(document: Document) -> str:
+    """Return what has to be said under the table, nothing of a full run."""
+    sizes = document["about"]["sizes"]
+    if sizes == "full":
+        return ""
+    return f"Sizes: {sizes}. A target is one of a full run: these verdicts do not decide on it."
+
+
 def cost_lines(costs: Document) -> tuple[list[str], list[list[str]]]:
     """Return header and lines of the table of costs."""
     sizes = list(costs["rows_of_kinds"])
@@ -77,6 +85,8 @@ def markdown(document: Document, chart: str | None) -> str:
         "Written by `make bench`; [README](README.md) says how to read and repeat it.\n",
         markdown_table(HEADER, cells(rows_of(document))),
     ]
+    if remark(document):
+        parts += [remark(document) + "\n"]
     if chart is not None:
         parts += [f"![Agent loops and claims against the backlog]({chart})\n"]
     costs = document["figures"].get("costs")

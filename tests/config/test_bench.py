@@ -17,7 +17,7 @@ from scripts.bench.generators import Agents, Posts, WrkFailed, parse_wrk, shared
 from scripts.bench.generators import wrk_arguments as arguments
 from scripts.bench.machine import file_system
 from scripts.bench.outcome import Outcome, percentile
-from scripts.bench.report import markdown, merged, plain_table, write
+from scripts.bench.report import markdown, merged, plain_table, remark, write
 from scripts.bench.results import Result, Row, growth, number, ratio, row_of
 from scripts.bench.rounds import next_window
 from scripts.bench.seed import pieces
@@ -279,6 +279,19 @@ def test_a_page_shows_verdicts_costs_and_what_was_measured_with() -> None:
     assert "| machine | cores 2, cpu C |" in page
     assert "| figure costs | 2024-01-02, commit abc |" in page
     assert "![" not in page
+
+
+@pytest.mark.parametrize(("sizes", "is_remarked"), [("full", False), ("quick", True)])
+def test_verdicts_of_less_than_a_full_run_are_not_left_alone(
+    sizes: str, *, is_remarked: bool
+) -> None:
+    result = document(loops=figure())
+    result["about"]["sizes"] = sizes
+
+    said = f"Sizes: {sizes}. A target is one of a full run"
+
+    assert remark(result).startswith(said) == is_remarked
+    assert (said in markdown(result, chart=None)) == is_remarked
 
 
 def test_files_are_named_by_database_and_the_chart_is_a_picture(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,6 +124,13 @@ def test_every_figure_of_a_running_service_is_measured(tmp_path: Path) -> None:
         *("backlogs", "costs"),
     ]
     assert all(figure["rows"] for figure in figures.values())
+    # What is in brackets does not tell two figures apart.
+    names = [
+        re.sub(r" \(.*?\)", "", row["name"])
+        for each in figures.values()
+        for row in each["rows"]
+    ]
+    assert sorted(names) == sorted(set(names))
     assert list(errors_in(figures)) == []
     assert [point["backlog"] for point in figures["backlogs"]["points"]] == [20, 60]
     assert {"claim", "transition", "fail", "heartbeat", "queue statistics"} <= {
