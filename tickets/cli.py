@@ -16,6 +16,9 @@ from tickets.config_options import OPTIONS, parse_duration_ms
 from tickets.errors import TicketsError
 from tickets.manifest import manifest
 
+# As of a program that SIGPIPE ended, which is what a shell expects of one in a pipe.
+READER_LEFT = 128 + 13
+
 _EPILOG = """\
 Every option can also be set in the environment (--log-level is TICKETS_LOG_LEVEL) or in the
 config file (log_level); flags win over the environment, the environment over the file.
@@ -25,7 +28,19 @@ Without a command, tickets serves.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0, 1 for a failure, 2 for wrong usage."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has enough. What is left in the buffer would fail again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _run(arguments: list[str]) -> int:
     if "--version" in arguments:
         return _say(f"tickets v{__version__}")
     if arguments[:1] == ["--export-manifest"]:
@@ -41,10 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(parsed)
     except ConfigError as error:
         return _fail(str(error), status=error.exit_status)
+    except BrokenPipeError:
+        raise
     except (TicketsError, OSError) as error:
         return _fail(str(error) or type(error).__name__)
-    except KeyboardInterrupt:
-        return 130
 
 
 def _asks_for_help(arguments: list[str]) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tickets.db import sqlite
 from tickets.db.database import ConstraintViolated, StatementFailed
 from tickets.db.registry import Registry
 from tickets.db.sqlite_database import SqliteDatabase
@@ -255,6 +258,25 @@ def test_a_backup_is_consistent_and_has_all_that_was_committed(
 def test_a_backup_onto_itself_is_refused(db: SqliteDatabase) -> None:
     with pytest.raises(ValueError, match="its own backup"):
         db.backup(Path(db.path))
+
+
+def test_a_backup_into_a_read_only_folder_names_the_folder(
+    db: SqliteDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        # Such a file system says so of a file that is not there as well.
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "copy.db.1.part")
+
+    add(db, "a")
+    monkeypatch.setattr(sqlite, "copy", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+    with pytest.raises(Busy) as raised:
+        db.backup(tmp_path / "copy.db")
+
+    assert str(raised.value) == (
+        f"The folder {tmp_path} for the backup cannot be used now: Read-only file system"
+    )
 
 
 def test_a_checkpoint_moves_the_log_and_truncation_empties_it(db: SqliteDatabase) -> None:

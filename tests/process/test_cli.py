@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.process.serving import run_cli, running
+from tests.process.serving import environment, run_cli, running
 from tickets import __version__
 
 # Of files, and of what is said before there is a database.
@@ -397,3 +401,37 @@ def test_the_search_index_is_built_anew(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "t.db")) as database:
         found = database.execute("SELECT rowid FROM kv_search('needle')").fetchall()
     assert found == [(1,)]
+
+
+@pytest.mark.parametrize("command", ["routes", "openapi"])
+def test_a_reader_that_has_enough_is_no_failure_to_speak_of(
+    tmp_path: Path, command: str
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    # Unbuffered output fails while it is written, the rest when it is flushed at the end.
+    for buffering in ({"PYTHONUNBUFFERED": "1"}, {}):
+        result = subprocess.run(
+            [sys.executable, *SERVE, command],
+            env=environment(tmp_path, **buffering),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")
+    os.close(writing)
+
+
+def test_a_backup_into_a_folder_without_room_for_files_is_a_sentence(tmp_path: Path) -> None:
+    run_cli("migrate", "--db", "t.db", home=tmp_path)
+
+    result = run_cli("backup", "--db", "t.db", "/proc/backup.db", home=tmp_path)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(
+        "tickets: The folder /proc for the backup cannot be used now: "
+    )
+    assert ".part" not in result.stderr

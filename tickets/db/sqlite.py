@@ -173,11 +173,13 @@ def is_lock(error: BaseException | None) -> bool:
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def of_os_error(error: OSError, path: str) -> TicketsError:
-    """Return the exception of ours for a file beside the database that cannot be used."""
+def of_os_error(
+    error: OSError, path: str, folder: str = "The database's folder"
+) -> TicketsError:
+    """Return the exception of ours for a file beside ``path`` that cannot be used."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or disk_is_full(path):
         return StorageFull()
-    return Busy(f"The database's folder cannot be used now: {error.strerror}")
+    return Busy(f"{folder} cannot be used now: {error.strerror}")
 
 
 def _of_code(code: int, error: Exception, path: str, doing: str) -> Exception:

@@ -250,7 +250,8 @@ class SqliteDatabase:
     def backup(self, target: Path) -> None:
         """Write a consistent copy, complete or not at all, while writers go on.
 
-        Raises ValueError where ``target`` is this database, StorageFull.
+        Raises ValueError where ``target`` is this database, Busy where its folder cannot be
+        written to, StorageFull.
         """
         if target.exists() and target.samefile(self.path):
             raise ValueError("a database cannot be its own backup")
@@ -261,9 +262,12 @@ class SqliteDatabase:
             partial.replace(target)
             sqlite.sync(target.parent)
         except OSError as error:
-            raise sqlite.of_os_error(error, str(target)) from error
+            folder = f"The folder {target.parent} for the backup"
+            raise sqlite.of_os_error(error, str(target), folder) from error
         finally:
-            partial.unlink(missing_ok=True)
+            # Where nothing could be made, nothing can be removed either.
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     def integrity_check(self) -> list[str]:
         """Return every problem found in the file; an empty list is good news."""
