@@ -4,7 +4,7 @@
 -- uses: leases_id_key
 -- Differs from leases.sql: the lease is locked, so that whoever waited for it reads the clock after
 -- that, and extends no lease that ran out meanwhile.
-SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
+SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.granted_at_ms, l.expires_at_ms,
        l.status AS lease_status, t.manager, t.dead_letter_reason
   FROM leases AS l
   JOIN tasks AS t ON t.id = l.task_id

@@ -15,7 +15,7 @@ VALUES (:id, :run_id, :task_id, :agent_id, :agent_role, :token_hash, :ttl_ms,
 -- name: get :one
 -- uses: sqlite_autoindex_leases_2, sqlite_autoindex_tasks_1
 -- For whoever is about to change it.
-SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
+SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.granted_at_ms, l.expires_at_ms,
        l.status AS lease_status, t.manager, t.dead_letter_reason
   FROM leases AS l
   JOIN tasks AS t ON t.id = l.task_id
@@ -23,7 +23,7 @@ SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
 
 -- name: of_run :one
 -- uses: primary key, sqlite_autoindex_runs_1, sqlite_autoindex_tasks_1
-SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.expires_at_ms,
+SELECT l.id, l.run_id, l.task_id, l.token_hash, l.ttl_ms, l.granted_at_ms, l.expires_at_ms,
        l.status AS lease_status, r.status AS run_status, t.manager, t.dead_letter_reason
   FROM leases AS l
   JOIN runs AS r ON r.id = l.run_id

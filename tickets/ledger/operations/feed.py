@@ -70,7 +70,7 @@ class LedgerFeed:
         heartbeat_min_interval_ms: int = HEARTBEAT_MIN_INTERVAL_MS,
     ) -> None:
         self.is_on = is_on
-        self._heartbeat_min_interval_ms = heartbeat_min_interval_ms
+        self.heartbeat_min_interval_ms = heartbeat_min_interval_ms
 
     def snapshot(self, tx: Transaction, req: str) -> Snapshot | None:
         """Return where a req stands, for whoever is about to write."""
@@ -157,7 +157,7 @@ class LedgerFeed:
         heard = tx.one("task_state_snapshot.heard", req=req) if self.is_on else None
         if heard is None or heard["is_terminal"]:
             return False
-        if now_ms - heard["last_event_at_ms"] >= self._heartbeat_min_interval_ms:
+        if now_ms - heard["last_event_at_ms"] >= self.heartbeat_min_interval_ms:
             before = self.snapshot(tx, req)
             # Somebody may have been quicker.
             if before is not None and not before.is_terminal:

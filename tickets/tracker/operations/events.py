@@ -48,7 +48,9 @@ class EventOperations:
             lease, now_ms = lease_of_run(tx, run_id, holder=holder, clock=self._clock)
             manager = self._managers.of(lease)
             # Before its ticket's, as a heartbeat does, so that neither waits for the other.
-            self._feed.alive(tx, lease["task_id"], now_ms=now_ms)
+            self._feed.alive(
+                tx, lease["task_id"], since_ms=lease["granted_at_ms"], now_ms=now_ms
+            )
             ids: list[int] = []
             for event, data_json in zip(events, written, strict=True):
                 if event.kind in SYSTEM_KINDS:

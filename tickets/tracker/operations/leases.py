@@ -223,7 +223,9 @@ class LeaseOperations:
             )
             if extended is None:
                 raise LeaseExpired
-            self._feed.alive(tx, lease["task_id"], now_ms=now_ms)
+            self._feed.alive(
+                tx, lease["task_id"], since_ms=lease["granted_at_ms"], now_ms=now_ms
+            )
             manager = self._managers.of(lease)
             if manager is not None:
                 manager.on_heartbeat(

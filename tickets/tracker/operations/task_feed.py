@@ -77,9 +77,9 @@ class TaskFeed:
             now_ms=now_ms,
         )
 
-    def alive(self, tx: Transaction, task_id: str, *, now_ms: int) -> None:
-        """A heartbeat, or an event of a run."""
-        if not self._ledger.is_on:
+    def alive(self, tx: Transaction, task_id: str, *, since_ms: int, now_ms: int) -> None:
+        """A heartbeat, or an event of a run, whose claim was told at ``since_ms``."""
+        if not self._ledger.is_on or now_ms - since_ms < self._ledger.heartbeat_min_interval_ms:
             return
         req = f"{TASK_PREFIX}{task_id}"
         if not self._ledger.alive(tx, req, source=SOURCE, now_ms=now_ms):
