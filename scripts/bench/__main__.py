@@ -29,6 +29,7 @@ from scripts.bench.waiting import waiting
 FIGURES: dict[str, Callable[[Bench], Result]] = {
     "loops": figures.loops,
     "obstacles": figures.obstacles,
+    "ledger": figures.ledger,
     "creates": figures.creates,
     "bulk": figures.bulk,
     "claims": figures.claims,

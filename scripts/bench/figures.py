@@ -16,6 +16,7 @@ from scripts.bench.service import Chosen, serving
 LOOPS = "agent loops"
 PER_S = "/s"
 RATIO = 0.85
+FEED_RATIO = 0.9
 CREATORS = 16
 CLAIMERS = 16
 WORKERS = (1, 2, 4)
@@ -89,6 +90,27 @@ def obstacles(bench: Bench) -> Result:
             *_mistakes("obstacles", behind.total, clear.total),
         ],
         {"behind": behind.total.summary(), "clear": clear.total.summary()},
+    )
+
+
+def ledger(bench: Bench) -> Result:
+    """The same with the ledger's feed, against a service without it in turn."""
+    size, name = bench.sizes.backlog, "ledger"
+    with (
+        serving(bench.chosen) as service,
+        serving(replace(bench.chosen, ledger_feed="off")) as other,
+    ):
+        told = Rounds(bench, Backlog(service.address, name), size)
+        untold = Rounds(bench, Backlog(other.address, name), size)
+        alternate(told, untold, bench.sizes.ratio_seconds)
+    rates = told.total.loops_per_second(), untold.total.loops_per_second()
+    return Result(
+        [
+            Row(f"{LOOPS} that the ledger hears of", rates[0], PER_S),
+            Row("the same / without the ledger's feed", ratio(*rates), "", FEED_RATIO),
+            *_mistakes("ledger", told.total, untold.total),
+        ],
+        {"told": told.total.summary(), "untold": untold.total.summary()},
     )
 
 

@@ -40,6 +40,7 @@ class Chosen:
     workers: int | None = None
     threads: int | None = None
     durability: str | None = None
+    ledger_feed: str | None = None
 
     @property
     def kind(self) -> str:
@@ -49,9 +50,9 @@ class Chosen:
     def flags(self, db: str) -> list[str]:
         """Return the flags of ``tickets serve`` on a database."""
         flags = ["--port", "0", "--db", db]
-        for name in ("workers", "threads", "durability"):
+        for name in ("workers", "threads", "durability", "ledger_feed"):
             value = getattr(self, name)
-            flags += [f"--{name}", str(value)] if value is not None else []
+            flags += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
         return flags
 
 

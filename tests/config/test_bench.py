@@ -218,6 +218,7 @@ def test_the_service_gets_only_what_was_chosen() -> None:
     assert Chosen(workers=3, durability="normal").flags("file") == [
         *("--port", "0", "--db", "file", "--workers", "3", "--durability", "normal")
     ]
+    assert Chosen(ledger_feed="off").flags("file")[-2:] == ["--ledger-feed", "off"]
     assert (Chosen().kind, Chosen(db=url).kind) == ("sqlite", "postgresql")
 
 

@@ -120,8 +120,8 @@ def test_every_figure_of_a_running_service_is_measured(tmp_path: Path) -> None:
     figures = document["figures"]
     lines = figures["costs"]["requests"]
     assert list(figures) == [
-        *("loops", "obstacles", "creates", "bulk", "claims", "waiting", "workers"),
-        *("backlogs", "costs"),
+        *("loops", "obstacles", "ledger", "creates", "bulk", "claims", "waiting"),
+        *("workers", "backlogs", "costs"),
     ]
     assert all(figure["rows"] for figure in figures.values())
     # What is in brackets does not tell two figures apart.
