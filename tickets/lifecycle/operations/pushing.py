@@ -139,30 +139,17 @@ class Pushing:
             return None
         ticket = rows.found_ticket(tx, row["workspace_id"], ticket_id)
         integration = found_integration(tx, row["workspace_id"])
-        ending = {"id": id_, "lost_at_ms": lost_at_ms, "now_ms": now_ms}
+        attempts, times = row["attempts"], {"lost_at_ms": lost_at_ms, "now_ms": now_ms}
         try:
             request = prepared(tx, integration, ticket, row)
         except NotYet:
-            tx.run(
-                "sync_outbox.end",
-                state="pending",
-                attempts=row["attempts"],
-                next_attempt_at_ms=now_ms + NOT_YET_MS,
-                last_error=row["last_error"],
-                **ending,
-            )
+            next_ms, error = now_ms + NOT_YET_MS, row["last_error"]
+            _end(tx, id_, "pending", attempts, next_ms, error, **times)
             return None
         if request is None:
-            tx.run(
-                "sync_outbox.end",
-                state="done",
-                attempts=row["attempts"],
-                next_attempt_at_ms=now_ms,
-                last_error="nothing to send",
-                **ending,
-            )
+            _end(tx, id_, "done", attempts, now_ms, "nothing to send", **times)
             return None
-        return Taken(id_, ticket_id, row["workspace_id"], row["attempts"], lost_at_ms, request)
+        return Taken(id_, ticket_id, row["workspace_id"], attempts, lost_at_ms, request)
 
     def _record_success(self, taken: Taken, sent: Sent) -> None:
         with self._db.write() as tx:
@@ -183,7 +170,8 @@ class Pushing:
                     integration=integration, issue=sent.issue, agreed=agreed, now_ms=now_ms
                 )
                 self._applying.answer(tx, arrival)
-            _end(tx, taken, "done", taken.attempts, now_ms, None, now_ms=now_ms)
+            times = {"lost_at_ms": taken.lost_at_ms, "now_ms": now_ms}
+            _end(tx, taken.id, "done", taken.attempts, now_ms, None, **times)
 
     def _record_failure(self, taken: Taken, failure: LinearFailure) -> None:
         text = str(failure)
@@ -210,25 +198,27 @@ class Pushing:
                 is_over = not isinstance(failure, Passing) or attempts >= MAX_ATTEMPTS
                 state = "dead" if is_over else "pending"
                 next_ms = now_ms + delay_ms(attempts, random_unit=self._random_unit())
-            if _end(tx, taken, state, attempts, next_ms, text, now_ms=now_ms):
+            times = {"lost_at_ms": taken.lost_at_ms, "now_ms": now_ms}
+            if _end(tx, taken.id, state, attempts, next_ms, text, **times):
                 tx.run("sync_shadow.set_error", ticket_id=taken.ticket_id, last_error=text)
 
 
 def _end(
     tx: Transaction,
-    taken: Taken,
+    id_: int,
     state: str,
     attempts: int,
     next_attempt_at_ms: int,
     last_error: str | None,
     *,
+    lost_at_ms: int,
     now_ms: int,
 ) -> bool:
     """Write down what became of a row; tell whether it was still ours."""
     ended = tx.run(
         "sync_outbox.end",
-        id=taken.id,
-        lost_at_ms=taken.lost_at_ms,
+        id=id_,
+        lost_at_ms=lost_at_ms,
         state=state,
         attempts=attempts,
         next_attempt_at_ms=next_attempt_at_ms,
