@@ -52,7 +52,6 @@ from tickets.lifecycle.resources.teams import TeamCollection, TeamItem
 from tickets.lifecycle.resources.webhooks import LinearWebhook
 from tickets.lifecycle.vault import Vault
 from tickets.tracker.operations.managers import Managers
-from tickets.tracker.operations.pipelines import Definitions
 from tickets.tracker.routes import Operations
 from tickets.web.routes import Route
 
@@ -100,7 +99,7 @@ def build_lifecycle(
     with the next sweep. ``linear`` carries requests to Linear, at ``linear_url``; ``vault``
     opens what they have to show.
     """
-    definitions = Definitions()
+    definitions = tracker.definitions
     workflow = TicketWorkflow(db, clock)
     readiness = TicketReadiness(definitions)
     dispatcher = TicketDispatcher(

@@ -50,8 +50,9 @@ from tickets.web.waiting import Waiting
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The tracker's operations, one object for each family."""
+    """The tracker's operations, one object for each family, and the definitions they share."""
 
+    definitions: Definitions
     pipelines: PipelineOperations
     tasks: TaskOperations
     details: TaskDetailOperations
@@ -88,6 +89,7 @@ def build_operations(
     feed = TaskFeed(ledger if ledger is not None else LedgerFeed())
     readiness = Readiness(definitions, random_unit, managers, feed)
     return Operations(
+        definitions=definitions,
         pipelines=PipelineOperations(db, clock),
         tasks=TaskOperations(db, clock, definitions, feed),
         details=TaskDetailOperations(db, clock, definitions),

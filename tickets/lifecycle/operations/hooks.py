@@ -179,7 +179,7 @@ class TicketTasks:
 
         Raises TicketBlocked where other tickets block it.
         """
-        if rows.blockers_of(tx, row["ticket_id"]):
+        if rows.is_blocked(tx, row["ticket_id"]):
             raise TicketBlocked
 
         def change(_tx: Transaction, ticket: TicketState, notes: Notes) -> None:
