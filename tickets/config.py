@@ -242,11 +242,8 @@ def _database(
     config: Mapping[str, object],
     config_path: Path | None,
 ) -> Path | DatabaseUrl:
-    option = next(option for option in OPTIONS if option.name == "db")
-    picked: dict[str, object] = {}
-    _pick(picked, option, flags, environ, config)
-    text = str(picked.get("db", DEFAULT_DB))
-    from_user = flags.get("db") is not None or bool(environ.get(option.variable))
+    given, from_user = _path_text("db", flags, environ, config)
+    text = DEFAULT_DB if given is None else given
     if text.startswith(SERVER_SCHEMES):
         return DatabaseUrl(text)
     if text.startswith("file:"):
@@ -270,16 +267,25 @@ def _key_file(
     db: object,
 ) -> Path | None:
     """Return the file that was named; a server's has its place in the home directory."""
-    option = next(option for option in OPTIONS if option.name == "sealing_key_file")
-    picked: dict[str, object] = {}
-    _pick(picked, option, flags, environ, config)
-    text = picked.get(option.name)
+    text, from_user = _path_text("sealing_key_file", flags, environ, config)
     if text is None:
         is_server = isinstance(db, DatabaseUrl)
         return config_path.parent / "sealing.key" if is_server and config_path else None
-    if flags.get(option.name) is not None or environ.get(option.variable) or not config_path:
-        return Path(str(text))
-    return config_path.parent / str(text)
+    return Path(text) if from_user or config_path is None else config_path.parent / text
+
+
+def _path_text(
+    name: str,
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    config: Mapping[str, object],
+) -> tuple[str | None, bool]:
+    """Return what was given, and whether that is relative to the working directory."""
+    option = next(option for option in OPTIONS if option.name == name)
+    picked: dict[str, object] = {}
+    _pick(picked, option, flags, environ, config)
+    from_user = flags.get(name) is not None or bool(environ.get(option.variable))
+    return (str(picked[name]) if name in picked else None), from_user
 
 
 def _file_uri(uri: str) -> str:
