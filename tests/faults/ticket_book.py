@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,7 +90,7 @@ class Book:
         return [each for each in self.writes if each.kind in kinds]
 
 
-class Player:
+class Player(ABC):
     """A client with a seed that decides all that it does."""
 
     def __init__(self, book: Book, name: str, seed: int) -> None:
@@ -110,9 +111,9 @@ class Player:
         finally:
             self.client.close()
 
+    @abstractmethod
     def act(self) -> None:
         """Do one thing, or a few that belong together."""
-        raise NotImplementedError
 
     def mark(self) -> str:
         """Return a word that nobody has used before."""
