@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -7,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tickets.floor import FLOOR, Floor
+from tickets.floor import FLOOR, Floor, Seat
 
 PATIENCE_S = 20.0
 
 
 def is_free(floor: Floor) -> bool:
-    return not floor._lock.locked()
+    return not floor._is_taken
 
 
 def test_one_thread_has_the_floor_and_leaves_it_while_it_waits() -> None:
@@ -51,6 +52,100 @@ def test_a_wait_outside_of_a_request_leaves_nothing_behind() -> None:
     with floor.away:
         assert is_free(floor)
 
+    assert is_free(floor)
+
+
+def test_who_is_called_gets_the_floor_with_the_call(
+    start: Callable[..., Any], wait_until: Callable[..., None]
+) -> None:
+    floor = Floor()
+    seats: list[Seat] = []
+    went_on = threading.Event()
+
+    def run() -> None:
+        with floor:
+            seats.append(floor.seat())
+            assert seats[0].wait()
+            assert floor.is_mine()
+            went_on.set()
+
+    thread = start(run)
+    wait_until(lambda: bool(seats) and is_free(floor))
+    seats[0].call()
+    assert went_on.wait(PATIENCE_S)
+    thread.result()
+    assert is_free(floor)
+
+
+def test_who_is_called_sleeps_on_while_somebody_else_has_the_floor(
+    start: Callable[..., Any],
+    wait_until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tickets.floor.PATIENCE_S", PATIENCE_S)
+    floor = Floor()
+    seats: dict[str, Seat] = {}
+    order: list[str] = []
+
+    def run(name: str) -> None:
+        with floor:
+            seats[name] = floor.seat()
+            seats[name].wait()
+            order.append(name)
+
+    threads = [start(functools.partial(run, name)) for name in ("one", "two", "urgent")]
+    wait_until(lambda: len(seats) == 3 and is_free(floor))
+    with floor:
+        seats["one"].call()
+        seats["two"].call()
+        seats["urgent"].call(first=True)
+        assert order == []
+    for thread in threads:
+        thread.result()
+    assert order == ["urgent", "one", "two"]
+    assert is_free(floor)
+
+
+def test_who_was_called_and_has_waited_a_while_runs_without_the_floor(
+    start: Callable[..., Any], wait_until: Callable[..., None]
+) -> None:
+    floor = Floor()
+    seats: list[Seat] = []
+
+    def run() -> bool:
+        with floor:
+            seats.append(floor.seat())
+            assert seats[0].wait()
+            return floor.is_mine()
+
+    thread = start(run)
+    wait_until(lambda: bool(seats) and is_free(floor))
+    with floor:
+        seats[0].call()
+        assert not thread.result()
+    assert is_free(floor)
+
+
+def test_a_call_that_comes_too_late_leaves_the_floor_alone() -> None:
+    floor = Floor()
+
+    with floor:
+        seat = floor.seat()
+        assert not seat.wait(0.001)
+    seat.call()
+
+    assert is_free(floor)
+
+
+def test_who_had_no_floor_is_called_at_once(start: Callable[..., Any]) -> None:
+    floor = Floor()
+    seat = floor.seat()
+    thread = start(seat.wait)
+
+    with floor:
+        seat.call()
+        assert thread.result()
+        assert not is_free(floor)
     assert is_free(floor)
 
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Final
 
-from tickets.floor import FLOOR
+from tickets.floor import FLOOR, Seat
 
 # A batch ends here even if writers still queue: its first member has waited long enough.
 BATCH_MEMBERS: Final = 64
@@ -23,7 +23,9 @@ class Batch:
         self.topics: list[str] = []
         self.broken: Exception | None = None
         self._opened = time.monotonic()
-        self._settled = threading.Event()
+        self._mutex = threading.Lock()
+        self._is_settled = False
+        self._seats: list[Seat] = []
         self._error: Exception | None = None
 
     def has_room(self) -> bool:
@@ -32,14 +34,20 @@ class Batch:
 
     def settle(self, error: Exception | None) -> None:
         """Announce the outcome to every member."""
-        self._error = error
-        self._settled.set()
+        with self._mutex:
+            self._error = error
+            self._is_settled = True
+        for seat in self._seats:
+            seat.call()
 
     def wait(self) -> None:
         """Return once the batch is committed; raises what kept it from it."""
-        if not self._settled.is_set():
-            with FLOOR.away:
-                self._settled.wait()
+        with self._mutex:
+            seat = None if self._is_settled else FLOOR.seat()
+            if seat is not None:
+                self._seats.append(seat)
+        if seat is not None:
+            seat.wait()
         if self._error is not None:
             # Each member raises its own copy: a traceback belongs to one thread.
             raise copy.copy(self._error) from self._error
@@ -51,20 +59,19 @@ class Line:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._taken = False
-        self._places: deque[threading.Lock] = deque()
+        self._places: deque[Seat] = deque()
 
-    def enter(self) -> threading.Lock | None:
-        """Take the turn (None), or a place whose lock opens when the turn arrives."""
+    def enter(self) -> Seat | None:
+        """Take the turn (None), or a place which is called when the turn arrives."""
         with self._mutex:
             if not self._taken:
                 self._taken = True
                 return None
-            place = threading.Lock()
-            place.acquire()
+            place = FLOOR.seat()
             self._places.append(place)
             return place
 
-    def step_out(self, place: threading.Lock) -> bool:
+    def step_out(self, place: Seat) -> bool:
         """Give up a place; False where the turn is there already and must be used."""
         with self._mutex:
             try:
@@ -82,13 +89,13 @@ class Line:
         with self._mutex:
             if not self._places:
                 return False
-            self._places.popleft().release()
+            self._places.popleft().call(first=True)
             return True
 
     def leave(self) -> None:
         """Give the turn away, to nobody if nobody waits."""
         with self._mutex:
             if self._places:
-                self._places.popleft().release()
+                self._places.popleft().call(first=True)
             else:
                 self._taken = False

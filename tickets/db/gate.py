@@ -161,8 +161,7 @@ class Gate:
         if place is None:
             return
         try:
-            with FLOOR.away:
-                arrived = place.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            arrived = place.wait(max(0.0, deadline - time.monotonic()))
         except BaseException:
             if not self._line.step_out(place):
                 self._pass_on(None)
