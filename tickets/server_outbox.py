@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from typing import NoReturn
 
 # The kernel takes 1 024 pieces at most in one call.
 PIECES_MAX = 512
@@ -54,38 +53,3 @@ class Outbox:
         del self._pieces[:done]
         if sent:
             self._pieces[0] = self._pieces[0][sent:]
-
-
-class Answer:
-    """Stands in for a connection and for its socket while the application answers."""
-
-    def __init__(self, sock: socket.socket, client: object, server: object) -> None:
-        self._sock = sock
-        self.client = client
-        self.server = server
-        self.pieces: list[bytes] = []
-
-    @property
-    def sock(self) -> Answer:
-        """What gunicorn writes to."""
-        return self
-
-    def sendall(self, data: bytes) -> None:
-        """Keep bytes until the answer is complete."""
-        self.pieces.append(data)
-
-    def fileno(self) -> int:
-        """Let the application ask whether its client is still there."""
-        return self._sock.fileno()
-
-    def recv(self, size: int, flags: int) -> bytes:
-        """Receive from the client, without waiting."""
-        return self._sock.recv(size, flags)
-
-    def shutdown(self, _how: int) -> NoReturn:
-        """Refuse: gunicorn gives up an answer whose head was written, and none was."""
-        raise OSError("there is only an unfinished answer here")
-
-    def close(self) -> None:
-        """Forget the answer."""
-        self.pieces.clear()

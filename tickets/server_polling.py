@@ -237,7 +237,7 @@ class PollingWorker(ThreadWorker):
         conn.is_idle = True
         conn.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else STOP_IDLE_S)
         self._wait(conn)
-        left = conn.parser.unreader.take_buffered()
+        left = conn.unreader.take_buffered()
         conn.inbox.add(left)
         if len(conn.inbox):
             conn.received(len(conn.inbox))

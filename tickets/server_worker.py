@@ -8,7 +8,6 @@ whole, and given back before its answer is taken.
 
 from __future__ import annotations
 
-import functools
 import queue
 import signal
 from types import FrameType
@@ -17,7 +16,7 @@ from typing import Any
 from tickets.floor import FLOOR
 from tickets.ids import new_id
 from tickets.server_connection import OversizedBody, read_body, refusal
-from tickets.server_outbox import Answer
+from tickets.server_gateway import Gateway
 from tickets.server_polling import PollingWorker
 from tickets.web.counters import Counters
 
@@ -52,6 +51,7 @@ class Worker(PollingWorker):
     def run(self) -> None:
         """Serve until stopped, then end what the application runs besides requests."""
         self.turns.tell(self.age, 0)
+        self._gateway = Gateway(self.wsgi, is_multiprocess=self.cfg.workers > 1)
         super().run()
         self._stop_application()
 
@@ -114,28 +114,22 @@ class Worker(PollingWorker):
         """Parse and answer one request; return whether the connection can have another."""
         request: Any = None
         try:
-            request = next(conn.parser)
-            closes = request.should_close
+            request = conn.next_request()
             is_oversized = conn.inbox.is_oversized
             body = read_body(request, self.max_body_bytes, is_oversized=is_oversized)
             is_refused = isinstance(body, OversizedBody)
-            # Asked when the answer is sent: a long poll that ends because the worker stops
+            # Asked when the answer is there: a long poll that ends because the worker stops
             # tells its client that the connection ends too. And asked once: who was told
             # that it is kept may have sent the next request when the worker stops.
-            request.should_close = functools.cache(
-                lambda: is_refused or not self.alive or closes()
+            pieces, keep = self._gateway.ask(
+                request,
+                body,
+                conn.caller,
+                closes=lambda: is_refused or not self.alive or request.should_close(),
             )
-            framed, request.body = request.body, body
-            # 100 was sent while the body was awaited; one that is refused gets none.
-            request._expected_100_continue = False
-            answer: Any = Answer(conn.sock, conn.client, conn.server)
-            keep = bool(self.handle_request(request, answer))
-            request.body = framed
-            conn.outbox.add(answer.pieces)
+            conn.outbox.add(pieces)
             conn.outbox.flush()
             return keep
-        except StopIteration:
-            self.log.debug("The client closed its connection")
         except OSError as error:
             conn.outbox.clear()
             self.log.debug("The client went away: %s", error)
