@@ -99,7 +99,8 @@ def test_the_length_is_that_of_the_body_whatever_the_application_says(caller: Ca
 
     lines = head.split("\r\n")
     assert lines[0] == "HTTP/1.1 200 OK"
-    assert lines[1].startswith("Date: ") and lines[1].endswith(" GMT")
+    assert lines[1].startswith("Date: ")
+    assert lines[1].endswith(" GMT")
     assert lines[2:] == ["Connection: keep-alive", "X-A: 1", "Content-Length: 3"]
     assert body == b"abc"
 
