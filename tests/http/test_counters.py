@@ -10,7 +10,7 @@ def test_a_process_that_replaces_another_goes_on_with_its_counts() -> None:
     for worker in (1, 2, 3):
         counters.lend(worker)
         counters.open()
-        counters.time(("seconds", "GET"), 0.02)
+        counters.time((("seconds", "GET"), 0.02))
         counters.count(("facts", "run.event"))
         if worker == 2:
             counters.take_back(2)
@@ -28,7 +28,7 @@ def test_a_process_that_replaces_another_goes_on_with_its_counts() -> None:
 def test_latencies_fall_into_their_buckets_bounds_included() -> None:
     counters = Counters()
     for seconds in (0.0, 0.001, 0.0011, 60, 61):
-        counters.time(("seconds",), seconds)
+        counters.time((("seconds",), seconds))
 
     (row,) = counters.rows()
 

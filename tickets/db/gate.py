@@ -63,8 +63,7 @@ class Gate:
             if batch is None:
                 batch = self._batch = self._begin(deadline)
             else:
-                with sqlite.translated(self._path):
-                    self.connection.execute("SAVEPOINT member")
+                self._run("SAVEPOINT member")
         except BaseException as error:
             self._pass_on(error)
             raise
@@ -76,8 +75,7 @@ class Gate:
         error: Exception | None = None
         if batch.members > 1 and batch.broken is None:
             try:
-                with sqlite.translated(self._path):
-                    self.connection.execute("RELEASE member")
+                self._run("RELEASE member")
             except Exception as failure:  # noqa: BLE001 - told to every member by wait()
                 error = failure
         batch.topics += topics
@@ -92,9 +90,8 @@ class Gate:
             return
         if batch.broken is None:
             try:
-                with sqlite.translated(self._path):
-                    self.connection.execute("ROLLBACK TO member")
-                    self.connection.execute("RELEASE member")
+                self._run("ROLLBACK TO member")
+                self._run("RELEASE member")
             except Exception as failure:  # noqa: BLE001 - told to every member by wait()
                 # What should be undone is still in there, so nothing of it may be committed.
                 batch.broken = failure
@@ -198,8 +195,7 @@ class Gate:
         try:
             while True:
                 try:
-                    with sqlite.translated(self._path):
-                        self.connection.execute("BEGIN IMMEDIATE")
+                    self._run("BEGIN IMMEDIATE")
                     self._log.open()
                     return Batch()
                 except Busy as error:
@@ -290,8 +286,14 @@ class Gate:
             self._line.leave()
 
     def _commit(self) -> None:
-        with FLOOR.away, sqlite.translated(self._path):
-            self.connection.execute("COMMIT")
+        with FLOOR.away:
+            self._run("COMMIT")
+
+    def _run(self, sql: str) -> None:
+        try:
+            self.connection.execute(sql)
+        except sqlite.DRIVER_ERRORS as error:
+            raise sqlite.translate(error, self._path) from error
 
     def _wake(self, topics: list[str]) -> None:
         if self._publish is None:
@@ -310,8 +312,7 @@ class Gate:
         if not self._is_intact():
             return
         try:
-            with sqlite.translated(self._path):
-                self.connection.execute("ROLLBACK")
+            self._run("ROLLBACK")
         except Exception:  # noqa: BLE001 - closing rolls back too
             self._drop_connection()
 

@@ -14,7 +14,6 @@ import threading
 import time
 import weakref
 import zlib
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -171,9 +170,9 @@ class Wakeups:
         """
         self._look_at_file()
         counters = self._counters
-        slots = Counter(slot_of(topic) for topic in topics)
-        for index, times in slots.items():
-            counters[index] = (counters[index] + times) & _WRAP
+        slots = [slot_of(topic) for topic in topics]
+        for index in slots:
+            counters[index] = (counters[index] + 1) & _WRAP
         counters[_GLOBAL] = (counters[_GLOBAL] + 1) & _WRAP
         self._tell(slots)
 

@@ -82,13 +82,14 @@ class Counters:
             if place is not None:
                 self._numbers[place + _BUCKETS] += times
 
-    def time(self, key: Key, seconds: float) -> None:
-        """Count one more that took so long."""
+    def time(self, *timed: tuple[Key, float]) -> None:
+        """Count one more under each key, which took so many seconds."""
         with self._lock:
-            place = self._found(key)
-            if place is not None:
-                self._numbers[place + bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-                self._numbers[place + _BUCKETS] += seconds
+            for key, seconds in timed:
+                place = self._found(key)
+                if place is not None:
+                    self._numbers[place + bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+                    self._numbers[place + _BUCKETS] += seconds
 
     def rows(self) -> Iterator[Row]:
         """Yield what all processes have counted."""

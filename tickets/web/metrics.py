@@ -75,14 +75,14 @@ class Metrics:
         try:
             yield
         finally:
-            self._counters.time((name,), time.perf_counter() - began_s)
+            self._counters.time(((name,), time.perf_counter() - began_s))
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         if method not in METHODS:
             # Clients may invent methods, and each label value is kept for ever.
             method = "other"
-        self._counters.time((_REQUESTS, method, route, str(status)), seconds)
+        self._counters.time(((_REQUESTS, method, route, str(status)), seconds))
 
     def count_worker(self) -> None:
         """Count this process as one that serves."""
@@ -94,8 +94,8 @@ class Metrics:
 
     def wrote(self, moments: list[float], counts: list[tuple[Key, int]]) -> None:
         """Count a write block of the database: how long it took, and what it counted."""
-        for phase, (began, ended) in zip(_PHASES, pairwise(moments), strict=False):
-            self._counters.time(phase, ended - began)
+        spans = [ended - began for began, ended in pairwise(moments)]
+        self._counters.time(*zip(_PHASES, spans, strict=False))
         for key, times in counts:
             self._counters.count(key, times)
 

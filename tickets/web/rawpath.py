@@ -30,6 +30,10 @@ def path_segments(env: dict[str, Any]) -> tuple[str, ...]:
     if known is not None:
         return known
     raw = env.get("RAW_URI")
+    if isinstance(raw, str) and raw.isascii() and "%" not in raw and "\0" not in raw:
+        plain = tuple(segment for segment in raw.split("?", 1)[0].split("/") if segment)
+        env[_SEGMENTS] = plain
+        return plain
     path = (
         raw.split("?", 1)[0].encode("latin-1", "surrogateescape")
         if isinstance(raw, str)
@@ -105,11 +109,32 @@ class SegmentRouter:
     def find(self, uri: str, req: Request | None = None) -> Match | None:
         """Return resource, responders, parameters and template, or None for no such path."""
         env = req.env if req is not None else {"RAW_URI": uri}
-        matches = list(self._matches(self._root, path_segments(env), {}))
+        method = req.method if req is not None else "GET"
+        segments = path_segments(env)
+        first = self._first_match(segments)
+        if first is not None and method in first[1]:
+            return first
+        matches = self._matches(self._root, segments, {})
         if not matches:
             return None
-        method = req.method if req is not None else "GET"
         return next((match for match in matches if method in match[1]), matches[0])
+
+    def _first_match(self, segments: tuple[str, ...]) -> Match | None:
+        """Return the match without a way back, which nearly every request means."""
+        node = self._root
+        params: dict[str, str] = {}
+        for segment in segments:
+            child = node.children.get(segment)
+            if child is None:
+                if node.field is None:
+                    return None
+                child = node.field
+                params[child.field_name] = segment
+            node = child
+        if node.route is None:
+            return None
+        resource, methods, template = node.route
+        return (resource, methods, params, template)
 
     def _matches(
         self, node: _Node, segments: tuple[str, ...], params: dict[str, str]
