@@ -32,7 +32,6 @@ _COMMON_PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA mmap_size = 268435456",
 )
 _WRITER_PRAGMAS = (
     "PRAGMA cache_size = -65536",
