@@ -18,8 +18,7 @@ MAX_DEPTH = 128
 
 T = TypeVar("T")
 
-# Possessive, and also for a string without an end: no text makes it look at anything twice.
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_TOO_DEEP = f"more than {MAX_DEPTH} levels of nesting"
 _FLOAT_FOR_INT = re.compile(r"Expected `int(?: \| null)?`, got `float`(?: - at `\$(.*)`)?$")
 _PROBLEM = re.compile(r"(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
@@ -63,11 +62,14 @@ def parse_object(data: bytes) -> dict[str, Any]:
         raise InvalidJson("The body begins with a byte order mark; leave that out")
     try:
         text = data.decode()
-        _check_depth(text)
         document = _DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
+        if text.count("[") + text.count("{") > MAX_DEPTH:
+            _check_depth(document)
+    except ValueError as error:
         # UnicodeDecodeError and JSONDecodeError are both ValueErrors.
         raise InvalidJson(f"The body is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise InvalidJson(f"The body is not valid JSON: {_TOO_DEEP}") from error
     if not isinstance(document, dict):
         raise InvalidJson("The body must be a JSON object")
     if "\\u" in text:
@@ -75,17 +77,15 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _check_depth(text: str) -> None:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for character in _STRING.sub("", text):
-        if character in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"more than {MAX_DEPTH} levels of nesting")
-        elif character in "]}":
-            depth -= 1
+def _check_depth(document: Any) -> None:
+    """Refuse too many levels, a level at a time."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        values = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for each in values for value in each if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 def _check_escapes(document: dict[str, Any]) -> None:
