@@ -19,6 +19,7 @@ from scripts.bench import figures, machine, report
 from scripts.bench.connection import Address, Connection
 from scripts.bench.costs import costs
 from scripts.bench.generators import choose, has_wrk
+from scripts.bench.pace import between, pace
 from scripts.bench.results import Result
 from scripts.bench.rounds import Bench
 from scripts.bench.service import ROOT, Chosen, serving
@@ -70,16 +71,20 @@ def main(arguments: list[str]) -> int:
 
 
 def _measured(name: str, bench: Bench) -> dict[str, Any]:
-    begun_s = time.monotonic()
+    scratch = bench.chosen.scratch or Path(tempfile.gettempdir())
     print(f"{name} …", end=" ", file=sys.stderr, flush=True)
+    before = pace(machine.cores(), scratch)
+    begun_s = time.monotonic()
     result = FIGURES[name](bench)
     took_s = time.monotonic() - begun_s
+    after = pace(machine.cores(), scratch)
     print(f"{took_s:.0f} s", file=sys.stderr)
     return {
         **result.document(),
         "took_s": round(took_s, 1),
         "date": machine.today(),
         "commit": machine.commit(),
+        "pace": between(before, after),
     }
 
 

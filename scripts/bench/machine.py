@@ -17,14 +17,20 @@ PACKAGES = ("tickets-tracker", "falcon", "gunicorn", "gunicorn_h1c", "msgspec", 
 
 def machine(scratch: Path) -> dict[str, Any]:
     """Return processor, memory, system, and the file system that the database is on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cpu": _cpu_model(),
-        "cores": cores,
+        "cores": cores(),
         "memory_gib": round(_memory_bytes() / 2**30, 1),
         "kernel": f"{platform.system()} {platform.release()}",
         "file_system": file_system(scratch.resolve(), _mounts()),
     }
+
+
+def cores() -> int:
+    """Return how many cores there are for this process."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def versions(health: dict[str, Any]) -> dict[str, str]:

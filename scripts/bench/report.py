@@ -105,7 +105,11 @@ def markdown(document: Document, chart: str | None) -> str:
 def _about_lines(document: Document) -> list[list[str]]:
     lines = [[name, _shown(value)] for name, value in document["about"].items()]
     for name, figure in document["figures"].items():
-        lines.append([f"figure {name}", f"{figure['date']}, commit {figure['commit']}"])
+        when = f"{figure['date']}, commit {figure['commit']}"
+        pace = figure.get("pace")
+        if pace is not None:
+            when += f", {pace['additions_m_per_s']} M additions/s, sync {pace['sync_ms']} ms"
+        lines.append([f"figure {name}", when])
     return lines
 
 

@@ -17,6 +17,7 @@ from scripts.bench.generators import Agents, Posts, WrkFailed, parse_wrk, shared
 from scripts.bench.generators import wrk_arguments as arguments
 from scripts.bench.machine import file_system
 from scripts.bench.outcome import Outcome, percentile
+from scripts.bench.pace import between
 from scripts.bench.report import markdown, merged, plain_table, remark, write
 from scripts.bench.results import Result, Row, growth, number, ratio, row_of
 from scripts.bench.rounds import next_window
@@ -280,6 +281,16 @@ def test_a_page_shows_verdicts_costs_and_what_was_measured_with() -> None:
     assert "| machine | cores 2, cpu C |" in page
     assert "| figure costs | 2024-01-02, commit abc |" in page
     assert "![" not in page
+
+
+def test_a_page_says_how_fast_the_machine_was_at_each_figure() -> None:
+    before = {"additions_m_per_s": 20.0, "sync_ms": 0.2}
+    after = {"additions_m_per_s": 31.0, "sync_ms": 0.4}
+    measured = {**figure(), "pace": between(before, after)}
+
+    page = markdown(document(loops=measured), chart=None)
+
+    assert "| figure loops | 2024-01-02, commit abc, 25.5 M additions/s, sync 0.3 ms |" in page
 
 
 @pytest.mark.parametrize(("sizes", "is_remarked"), [("full", False), ("quick", True)])

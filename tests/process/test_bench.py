@@ -124,6 +124,7 @@ def test_every_figure_of_a_running_service_is_measured(tmp_path: Path) -> None:
         *("workers", "backlogs", "costs"),
     ]
     assert all(figure["rows"] for figure in figures.values())
+    assert all(min(figure["pace"].values()) > 0 for figure in figures.values())
     # What is in brackets does not tell two figures apart.
     names = [
         re.sub(r" \(.*?\)", "", row["name"])

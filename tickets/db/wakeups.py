@@ -26,7 +26,7 @@ _NO_SLOT: Final = -1  # a wake-up for everybody, which nobody passes on
 _GLOBAL: Final = SLOTS  # the index of the counter that moves with every other
 _SIZE: Final = (SLOTS + 1) * 8
 _WRAP: Final = (1 << 64) - 1
-_POLL_S: Final = 0.005  # a wake-up from another process is at most this late
+_POLL_S: Final = 0.008  # a wake-up from another process is at most this late
 _LINGER_S: Final = 1.0  # the watcher outlives the last wait: the next one is often near
 _LOOK_AGAIN_S: Final = 1.0  # how often to see whether the file was replaced
 
