@@ -17,9 +17,9 @@ RETURNING seq;
 -- uses: primary key
 -- The first event of a req, whose number nobody asks for. Their snapshots are made all at once.
 INSERT INTO task_events (req, n, state, is_terminal, actor, source, stage, message, data_json,
-                         event_id, scope, ts_ms, recorded_at_ms)
+                         event_id, scope, recorded_at_ms)
 VALUES (:req, 1, :state, 0, :actor, :source, :stage, :message, :data_json, :event_id, :scope,
-        :ts_ms, :recorded_at_ms);
+        :recorded_at_ms);
 
 -- name: newest :value
 -- uses: primary key

@@ -27,3 +27,11 @@ SELECT task_facts_add(
          WHERE req = :req
            FOR NO KEY UPDATE) AS s
  WHERE strpos(:previous, ',' || state || ',') > 0;
+
+-- name: open :value
+-- PostgreSQL only: a refusal is told by a number, because an error would end the transaction. The
+-- first fact of a req.
+SELECT task_facts_add(
+           :req, 1, :state, NULL, 0, :actor, :source, :stage, :message, :data_json, :event_id,
+           :scope, CAST(:recorded_at_ms AS BIGINT), :stage, :data_json,
+           CAST(:recorded_at_ms AS BIGINT), CAST(:recorded_at_ms AS BIGINT), NULL, 0);

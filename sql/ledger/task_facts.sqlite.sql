@@ -28,3 +28,12 @@ SELECT req, event_count + 1, :state, state, :is_terminal, COALESCE(:actor, actor
  WHERE req = :req
    AND instr(:previous, ',' || state || ',') > 0
 RETURNING 1;
+
+-- name: open :value
+-- SQLite only: a refusal undoes this statement and nothing else. The first fact of a req.
+INSERT INTO task_facts (req, n, state, is_terminal, actor, source, stage, message, data_json,
+                        event_id, scope, recorded_at_ms, kept_stage, kept_data_json,
+                        first_event_at_ms, state_entered_at_ms, attempts)
+VALUES (:req, 1, :state, 0, :actor, :source, :stage, :message, :data_json, :event_id, :scope,
+        :recorded_at_ms, :stage, :data_json, :recorded_at_ms, :recorded_at_ms, 0)
+RETURNING 1;

@@ -252,6 +252,20 @@ def test_many_new_tasks_are_told_as_one_would_be(world: World) -> None:
     assert [e.event_id for (e,) in told] == [f"task:{task_id}:0:created:1" for task_id in ids]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_first_facts_are_folded_as_the_fold_does(world: World, number: int) -> None:
+    reqs = [f"task:{each}" for each in range(number)]
+    words: dict[str, Any] = {"stage": "s", "message": "m", "data": {"a": 1}, "scope": "w"}
+    facts = [Fact(req, "RECEIVED", 7, "tracker", "a", event_id=req, **words) for req in reqs]
+    with world.db.write() as tx:
+        LedgerFeed().open_many(tx, facts)
+
+    for req in reqs:
+        (event,) = events(world, req)
+        assert snapshot(world, req) == fold(None, event)
+        assert (event.actor, event.scope, event.data_json) == ("a", "w", '{"a":1}')
+
+
 def test_a_fact_that_is_undone_is_not_told(world: World) -> None:
     task_id = world.task(world.pipeline())
     claim = world.claim()
@@ -617,6 +631,21 @@ def test_a_refused_fact_is_counted_and_does_not_fail_the_request(
     assert sum(req in each.message for each in caplog.records) == 2
     assert states(world, task_id) == ["RECEIVED"]
     assert client.post("/ledger/rebuild").json["changed"] == 1
+
+
+@pytest.mark.refusals
+@pytest.mark.parametrize("number", [1, 2])
+def test_first_facts_of_what_is_known_are_refused_whole(
+    world: World, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = LedgerFeed()
+    with world.db.write() as tx:
+        feed.record(tx, Fact("task:0", "RECEIVED", 1, "tracker", "a"))
+        feed.open_many(tx, [Fact(f"task:{each}", "RECEIVED", 2, "b") for each in range(number)])
+
+    assert [event.source for event in events(world, "task:0")] == ["tracker"]
+    assert states(world, "1") == []
+    assert [each.message for each in caplog.records if "refused" in each.message] != []
 
 
 @pytest.mark.refusals

@@ -138,10 +138,10 @@ class LedgerFeed:
         """Add the first event of many reqs that nobody knows yet."""
         if not self.is_on or not facts:
             return
-        if len(facts) == 1:
-            self.follow(tx, None, facts[0])
-            return
         try:
+            if len(facts) == 1:
+                _open(tx, facts[0])
+                return
             with tx.savepoint():
                 after_seq = tx.value("task_events.newest")
                 tx.run_many("task_events.open", map(_first, facts))
@@ -168,6 +168,12 @@ class LedgerFeed:
     def _refused(self, tx: Transaction, req: str, error: Exception) -> None:
         logger.error("the ledger refused what happened to %s: %s", req, error)
         tx.count(FEED_ERRORS)
+
+
+def _open(tx: Transaction, fact: Fact) -> None:
+    """Add the first event of one req, folded as ``snapshots.fold`` does."""
+    if not tx.value("task_facts.open", **_first(fact)):
+        raise ConstraintViolated("a constraint refused the event")
 
 
 def _append(
@@ -223,5 +229,6 @@ def _report(fact: Fact) -> _Report:
 def _first(fact: Fact) -> dict[str, Any]:
     """Return the columns in which first events differ."""
     columns = _report(fact)._asdict()
+    del columns["ts_ms"]
     columns.update(state=fact.state, recorded_at_ms=fact.now_ms)
     return columns
