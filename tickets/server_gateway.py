@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 from gunicorn.util import unquote_to_wsgi_str
 
 _BODILESS: Final = ("204", "304")
+# Where there can be no body its length is not said either. Source: RFC 9110, section 8.6.
+_NO_CONTENT: Final = "204"
 _OWN_FIELDS: Final = {"CONTENT-TYPE": "CONTENT_TYPE", "CONTENT-LENGTH": "CONTENT_LENGTH"}
 
 
@@ -55,7 +57,7 @@ class Gateway:
         """Return the bytes of the answer, and whether the connection can have another.
 
         ``closes`` is asked once, when the application is done. Raises what the application
-        raises, and BadAnswer for a header that would break it.
+        raises, and BadAnswer for a header that cannot be sent.
         """
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
@@ -74,10 +76,12 @@ class Gateway:
                 parts.close()
         status, headers = started[0]
         is_last = closes()
-        if request.method == "HEAD" or status.startswith(_BODILESS):
+        is_bodiless = request.method == "HEAD" or status.startswith(_BODILESS)
+        if is_bodiless:
             content = b""
-        else:
+        if not is_bodiless or status.startswith(_NO_CONTENT):
             headers = [each for each in headers if each[0].lower() != "content-length"]
+        if not is_bodiless:
             headers.append(("Content-Length", str(len(content))))
         return [self._head(request, status, headers, is_last=is_last), content], not is_last
 
@@ -114,10 +118,13 @@ class Gateway:
             "\r\n",
         ]
         head = "\r\n".join(lines)
+        # Errors without the value, which may be a secret.
         if head.count("\r") != len(lines) or head.count("\n") != len(lines) or "\0" in head:
-            # Without its value, which may be a secret.
             raise BadAnswer("a line break in a header")
-        return head.encode("latin-1")
+        try:
+            return head.encode("latin-1")
+        except UnicodeEncodeError:
+            raise BadAnswer("a character beyond Latin-1 in a header") from None
 
     def _now(self) -> str:
         now_s = int(time.time())

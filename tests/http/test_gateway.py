@@ -106,18 +106,88 @@ def test_the_length_is_that_of_the_body_whatever_the_application_says(caller: Ca
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "length"),
-    [("HEAD", "200 OK", "7"), ("GET", "204 No Content", None), ("GET", "304 Same", None)],
+    ("method", "status", "is_length_kept"),
+    [
+        ("HEAD", "200 OK", True),
+        ("GET", "304 Not Modified", True),
+        ("GET", "204 No Content", False),
+        ("HEAD", "204 No Content", False),
+    ],
 )
 def test_an_answer_without_a_body_has_none(
-    caller: Caller, method: str, status: str, length: str | None
+    caller: Caller, method: str, status: str, *, is_length_kept: bool
 ) -> None:
-    headers = [] if length is None else [("Content-Length", length)]
+    # What a GET would be answered with; where there is never anything, no length either.
+    headers = [("Content-Length", "7"), ("X-A", "1")]
 
     head, body = ask(answering(status, headers, [b"a body"]), caller, Sent(method))
 
     assert body == b""
-    assert ("Content-Length: 7" in head) == (length is not None)
+    assert ("\r\nContent-Length: 7" in head) == is_length_kept
+    assert head.count("Content-Length") == is_length_kept
+    assert "X-A: 1" in head
+
+
+def test_a_client_of_http_1_0_is_answered_in_that(caller: Caller) -> None:
+    request = Sent()
+    request.version = (1, 0)
+    seen: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        seen.update(environ)
+        start_response("200 OK", [])
+        return []
+
+    head, _ = ask(Gateway(application, is_multiprocess=True), caller, request)
+
+    assert head.startswith("HTTP/1.0 200 OK\r\n")
+    assert seen["SERVER_PROTOCOL"] == "HTTP/1.0"
+
+
+def test_the_date_is_that_of_the_second(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = answering("200 OK", [], [b""])
+    dates = []
+    for now_s in (9.9, 10.0, 10.9):
+        monkeypatch.setattr("tickets.server_gateway.time.time", lambda now_s=now_s: now_s)
+        dates.append(ask(gateway, caller)[0].split("\r\n")[1])
+
+    assert dates == [
+        "Date: Thu, 01 Jan 1970 00:00:09 GMT",
+        "Date: Thu, 01 Jan 1970 00:00:10 GMT",
+        "Date: Thu, 01 Jan 1970 00:00:10 GMT",
+    ]
+
+
+def test_an_application_that_fails_half_way_begins_its_answer_anew(caller: Caller) -> None:
+    def application(_: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [("X-A", "1")])
+        start_response("500 Internal Server Error", [], (LookupError, LookupError(), None))
+        return [b"x"]
+
+    head, body = ask(Gateway(application, is_multiprocess=True), caller)
+
+    assert head.startswith("HTTP/1.1 500 ")
+    assert "X-A" not in head
+    assert body == b"x"
+
+
+def test_an_answer_that_breaks_off_is_closed_and_not_sent(caller: Caller) -> None:
+    happened: list[str] = []
+
+    class Parts:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"half"
+            raise LookupError
+
+        def close(self) -> None:
+            happened.append("closed")
+
+    with pytest.raises(LookupError):
+        ask(answering("200 OK", [], Parts()), caller)
+
+    assert happened == ["closed"]
 
 
 def test_who_closes_is_asked_once_the_application_is_done(caller: Caller) -> None:
@@ -143,9 +213,14 @@ def test_who_closes_is_asked_once_the_application_is_done(caller: Caller) -> Non
     assert b"\r\nConnection: close\r\n" in pieces[0]
 
 
-@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\rb", "a\nb", "a\0b"])
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\rb", "a\nb", "a\0b", "a\u20ac"])
 def test_a_header_cannot_break_the_answer(caller: Caller, value: str) -> None:
-    with pytest.raises(BadAnswer) as caught:
-        ask(answering("200 OK", [("X-A", value)], [b""]), caller)
+    for status, headers in (
+        ("200 OK", [("X-A", value)]),
+        ("200 OK", [(value, "a")]),
+        (f"200 {value}", []),
+    ):
+        with pytest.raises(BadAnswer) as caught:
+            ask(answering(status, headers, [b""]), caller)
 
-    assert "Set-Cookie" not in str(caught.value)
+        assert value not in str(caught.value)
