@@ -7,6 +7,7 @@ import json
 import select
 import socket
 import time
+from email.utils import formatdate
 from typing import Any
 
 from gunicorn.http import errors
@@ -185,7 +186,8 @@ def refusal(error: BaseException, request_id: str) -> tuple[int, bytes]:
     status, code, message = _refusal(error)
     body = json.dumps({"error": {"code": code, "message": message}}).encode()
     head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n"
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nDate: {formatdate(usegmt=True)}\r\n"
+        "Content-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n"
         "Connection: close\r\n\r\n"
     )

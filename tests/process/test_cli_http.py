@@ -97,6 +97,7 @@ def test_a_malformed_request_is_refused_in_json(server: Server, request_bytes: b
     assert headers["content-type"] == "application/json"
     assert headers["connection"] == "close"
     assert re.fullmatch(r"[0-9a-f-]{36}", headers["x-request-id"])
+    assert headers["date"].endswith(" GMT")
     assert json.loads(body)["error"]["code"] == "invalid_request"
     assert executed(server) == before
 
