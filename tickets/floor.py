@@ -40,7 +40,12 @@ class Floor:
                 return
             seat = Seat(self, wants_floor=True)
             self._line_up(seat)
-        self.take_place(seat)
+        try:
+            self.take_place(seat)
+        except BaseException:
+            # Nobody leaves a block that was not entered.
+            self.give_up()
+            raise
 
     def __exit__(
         self,
@@ -92,7 +97,8 @@ class Floor:
                 if seat.is_called:
                     if now_s - seat.called_s >= PATIENCE_S:
                         break
-                    glance_s = PATIENCE_S
+                    # It was in time; a moment that is over would have it look without a pause.
+                    deadline_s, glance_s = None, PATIENCE_S
                 elif deadline_s is not None and now_s >= deadline_s:
                     break
                 else:
@@ -111,12 +117,15 @@ class Floor:
 
     def _leave(self, seat: Seat) -> None:
         """Take what came with the call, or see to it that none comes for an empty seat."""
-        if not seat.is_rung:
+        has_it = seat.is_rung
+        if not has_it:
             with self._mutex:
+                # Later it may be rung all the same, and then without the floor.
+                has_it = seat.is_rung
                 seat.is_left = True
-                if seat.is_called and not seat.is_rung:
+                if seat.is_called and not has_it:
                     self._called.remove(seat)
-        self._here.has_it = seat.is_rung and seat.wants_floor
+        self._here.has_it = has_it and seat.wants_floor
 
 
 class Seat:

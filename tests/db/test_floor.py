@@ -3,7 +3,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,25 @@ PATIENCE_S = 20.0
 
 def is_free(floor: Floor) -> bool:
     return not floor._is_taken
+
+
+@pytest.fixture
+def taken(start: Callable[..., Any]) -> Iterator[Floor]:
+    """A floor that another thread has."""
+    floor = Floor()
+    inside, leave = threading.Event(), threading.Event()
+
+    def run() -> None:
+        with floor:
+            inside.set()
+            assert leave.wait(PATIENCE_S)
+
+    thread = start(run)
+    assert inside.wait(PATIENCE_S)
+    yield floor
+    leave.set()
+    thread.result()
+    assert is_free(floor)
 
 
 def test_one_thread_has_the_floor_and_leaves_it_while_it_waits() -> None:
@@ -134,6 +153,68 @@ def test_a_call_that_comes_too_late_leaves_the_floor_alone() -> None:
         assert not seat.wait(0.001)
     seat.call()
 
+    assert is_free(floor)
+
+
+def test_a_call_in_the_instant_of_giving_up_brings_no_floor(taken: Floor) -> None:
+    seat, mutex = Seat(taken, wants_floor=True), taken._mutex
+
+    class Slow:
+        """The mutex, with a call that comes just after the next time it was held."""
+
+        def __init__(self) -> None:
+            self.calls: list[Callable[[], None]] = [seat.call]
+
+        def __enter__(self) -> None:
+            mutex.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            mutex.release()
+            if self.calls:
+                self.calls.pop()()
+
+    taken._mutex = Slow()  # type: ignore[assignment]  # of which no more is used
+
+    assert taken.take_place(seat, 0.0)
+    assert not taken.is_mine()
+
+
+def test_who_was_called_before_its_deadline_sleeps_on_behind_it(
+    taken: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickets.floor.PATIENCE_S", 0.05)
+    pauses: list[float] = []
+
+    class Bell:
+        def acquire(self, *, timeout: float) -> bool:
+            pauses.append(timeout)
+            return lock.acquire(timeout=timeout)
+
+    seat = Seat(taken, wants_floor=True)
+    lock, seat.bell = seat.bell, Bell()  # type: ignore[assignment]  # of which no more is used
+    seat.call()
+
+    assert taken.take_place(seat, 0.0)
+    assert len(pauses) <= 4
+    assert not taken._called
+
+
+def test_who_is_interrupted_at_the_door_does_not_keep_the_floor() -> None:
+    class Interrupted(Floor):
+        def take_place(self, seat: Seat, timeout_s: float | None = None) -> bool:
+            # By whoever had it, in the last instant.
+            with self._mutex:
+                self._called.popleft().ring()
+            super().take_place(seat, timeout_s)
+            raise KeyboardInterrupt
+
+    floor = Interrupted()
+    floor._is_taken = True
+
+    with pytest.raises(KeyboardInterrupt), floor:
+        pytest.fail("not entered")
+
+    assert not floor.is_mine()
     assert is_free(floor)
 
 
