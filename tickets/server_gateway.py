@@ -6,6 +6,7 @@ its first byte leaves, so that its length is known and nothing has to be cut int
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import time
@@ -19,6 +20,7 @@ _BODILESS: Final = ("204", "304")
 # Where there can be no body its length is not said either. Source: RFC 9110, section 8.6.
 _NO_CONTENT: Final = "204"
 _OWN_FIELDS: Final = {"CONTENT-TYPE": "CONTENT_TYPE", "CONTENT-LENGTH": "CONTENT_LENGTH"}
+_ABSOLUTE: Final = re.compile(r"(?i:https?)://[^/?#]*/?(.*)", re.DOTALL)
 
 
 class BadAnswer(Exception):
@@ -94,7 +96,7 @@ class Gateway:
             "gunicorn.socket": caller.sock,
             "REQUEST_METHOD": request.method,
             "QUERY_STRING": request.query,
-            "RAW_URI": request.uri,
+            "RAW_URI": _origin_form(request.uri),
             "PATH_INFO": unquote_to_wsgi_str(request.path),
             "SERVER_PROTOCOL": f"HTTP/1.{request.version[1]}",
             "SERVER_NAME": server[0],
@@ -132,6 +134,13 @@ class Gateway:
             self._date = formatdate(now_s, usegmt=True)
             self._date_s = now_s
         return self._date
+
+
+def _origin_form(target: str) -> str:
+    """Return a target without the host that a client of a proxy puts before the path."""
+    # Source: RFC 9112, section 3.2.2, by which a server takes both.
+    absolute = None if target[0] == "/" else _ABSOLUTE.fullmatch(target)
+    return target if absolute is None else f"/{absolute[1]}"
 
 
 def _refuse_write(_: bytes) -> object:

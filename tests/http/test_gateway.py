@@ -92,6 +92,29 @@ def test_an_application_sees_what_was_asked_and_by_whom(caller: Caller) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("target", "seen"),
+    [
+        ("http://tickets:7700/tasks/a%2Fb?x=http://y/z", "/tasks/a%2Fb?x=http://y/z"),
+        ("HTTPS://[::1]//tasks", "//tasks"),
+        ("http://tickets", "/"),
+        ("http://tickets?x=1", "/?x=1"),
+        ("/http://tickets/tasks", "/http://tickets/tasks"),
+        ("//tickets/tasks", "//tickets/tasks"),
+        ("*", "*"),
+    ],
+)
+def test_a_target_may_name_the_host_as_well(caller: Caller, target: str, seen: str) -> None:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["RAW_URI"].encode()]
+
+    request = Sent()
+    request.uri = target
+
+    assert ask(Gateway(application, is_multiprocess=False), caller, request)[1] == seen.encode()
+
+
 def test_the_length_is_that_of_the_body_whatever_the_application_says(caller: Caller) -> None:
     gateway = answering("200 OK", [("content-length", "9"), ("X-A", "1")], [b"ab", b"c"])
 
