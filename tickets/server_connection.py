@@ -117,7 +117,18 @@ class Connection(TConn):
 
 
 class _Request(Request):
-    """A request whose sender may set no scheme and no address by a header, whoever it is."""
+    """A request whose sender may set no scheme and no address by a header, whoever it is.
+
+    And one whose ``Connection`` may hold several options, as RFC 9110 (7.6.1) has it.
+    """
+
+    def should_close(self) -> bool:
+        """Tell whether no other request may follow on the connection."""
+        held = [value for name, value in self.headers if name == "CONNECTION"]
+        options = {option.strip(" \t") for option in ",".join(held).lower().split(",")}
+        if self.must_close or self.method == "CONNECT" or "close" in options:
+            return True
+        return self.version == (1, 0) and "keep-alive" not in options
 
     def _peer_is_trusted_proxy(self) -> bool:
         # gunicorn takes the sender's address apart to find it in an empty list.

@@ -74,3 +74,32 @@ def test_a_client_that_leaves_after_its_answer_is_let_go(server: Server) -> None
             assert read_answer(client)[0] == 200
 
     assert server.get("/still-there")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "answered"),
+    [
+        (1, b"Connection: TE, Close\r\n", b"close"),
+        (1, b"Connection: TE\r\nConnection: close\r\n", b"close"),
+        (1, b"Connection: closed\r\n", b"keep-alive"),
+        (1, b"Connection: ,TE,\r\n", b"keep-alive"),
+        (1, b"", b"keep-alive"),
+        (0, b"Connection: TE, Keep-Alive\r\n", b"keep-alive"),
+        (0, b"Connection: keep-alive, close\r\n", b"close"),
+        (0, b"Connection: TE\r\n", b"close"),
+        (0, b"", b"close"),
+    ],
+)
+def test_a_connection_is_kept_or_closed_as_any_of_its_options_says(
+    server: Server, version: int, lines: bytes, answered: bytes
+) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET /1 HTTP/1.%d\r\nHost: t\r\n%s\r\n" % (version, lines))
+        status, headers, _ = read_answer(client)
+
+        assert (status, headers["connection"]) == (200, answered.decode())
+        if answered == b"close":
+            assert client.recv(1) == b""
+        else:
+            client.sendall(REQUEST % 1)
+            assert read_answer(client)[0] == 200
