@@ -19,7 +19,7 @@ from typing import Final
 
 PATIENCE_S: Final = 0.005
 # How often a thread in a seat looks whether it was called long ago.
-GLANCE_MAX_S: Final = 0.05
+GLANCE_MAX_S: Final = 0.02
 
 
 class Floor:
@@ -148,7 +148,10 @@ class Seat:
         self._floor.call(self, first=first)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the call; return False where none came in time, and none will matter."""
+        """Wait for the call; return False where none came in time.
+
+        A later one tells others that it was called, and brings no floor.
+        """
         self._floor.give_up()
         return self._floor.take_place(self, timeout_s)
 
