@@ -71,7 +71,6 @@ class Connection(TConn):
         self.parked_bytes = 0
         self.caller = Caller(client_socket, client, server)
         self.unreader = _Unreader(self)
-        self._requests = 0
         self._poll = select.poll()
         self._poll.register(client_socket, select.POLLIN)
         self.deadline = time.monotonic() + REQUEST_TIMEOUT_S
@@ -112,8 +111,7 @@ class Connection(TConn):
 
     def next_request(self) -> Request:
         """Return the request that arrived, its body unread; raises gunicorn's errors."""
-        self._requests += 1
-        return _Request(self.cfg, self.unreader, self.client, self._requests)
+        return _Request(self.cfg, self.unreader, self.client)
 
 
 class _Request(Request):

@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _measured(name: str, bench: Bench) -> dict[str, Any]:
-    scratch = bench.chosen.scratch or Path(tempfile.gettempdir())
+    scratch = _scratch(bench)
     print(f"{name} …", end=" ", file=sys.stderr, flush=True)
     before = pace(machine.cores(), scratch)
     begun_s = time.monotonic()
@@ -98,7 +98,6 @@ def _about(bench: Bench, sizes: str) -> dict[str, Any]:
     chosen = bench.chosen
     with serving(chosen) as service, Connection(service.address) as connection:
         health = connection.json("GET", "/health")
-    scratch = chosen.scratch or Path(tempfile.gettempdir())
     settings = {
         "workers": chosen.workers or "default",
         "threads": chosen.threads or "default",
@@ -111,9 +110,14 @@ def _about(bench: Bench, sizes: str) -> dict[str, Any]:
         "generator": bench.generator.name,
         "order of requests": bench.order,
         "sizes": sizes,
-        "machine": machine.machine(scratch),
+        "machine": machine.machine(_scratch(bench)),
         "versions": machine.versions(health),
     }
+
+
+def _scratch(bench: Bench) -> Path:
+    """Return where the databases of services are."""
+    return bench.chosen.scratch or Path(tempfile.gettempdir())
 
 
 def _chosen(parsed: argparse.Namespace) -> Chosen:

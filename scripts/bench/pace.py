@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 SECONDS: Final = 0.5
 SYNCS: Final = 50
@@ -39,7 +39,7 @@ def pace(cores: int, scratch: Path) -> dict[str, float]:
     }
 
 
-def between(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
+def between(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     """Return the mean of what was found before a figure and after it."""
     return {name: round((before[name] + after[name]) / 2, 3) for name in before}
 

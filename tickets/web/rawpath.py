@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -110,44 +110,25 @@ class SegmentRouter:
         """Return resource, responders, parameters and template, or None for no such path."""
         env = req.env if req is not None else {"RAW_URI": uri}
         method = req.method if req is not None else "GET"
-        segments = path_segments(env)
-        first = self._first_match(segments)
-        if first is not None and method in first[1]:
-            return first
-        matches = self._matches(self._root, segments, {})
-        if not matches:
-            return None
-        return next((match for match in matches if method in match[1]), matches[0])
-
-    def _first_match(self, segments: tuple[str, ...]) -> Match | None:
-        """Return the match without a way back, which nearly every request means."""
-        node = self._root
-        params: dict[str, str] = {}
-        for segment in segments:
-            child = node.children.get(segment)
-            if child is None:
-                if node.field is None:
-                    return None
-                child = node.field
-                params[child.field_name] = segment
-            node = child
-        if node.route is None:
-            return None
-        resource, methods, template = node.route
-        return (resource, methods, params, template)
+        first: Match | None = None
+        for match in self._matches(self._root, path_segments(env), {}):
+            if method in match[1]:
+                return match
+            first = first or match
+        return first
 
     def _matches(
         self, node: _Node, segments: tuple[str, ...], params: dict[str, str]
-    ) -> list[Match]:
+    ) -> Iterator[Match]:
+        """Yield what fits, literals first; the first is what nearly every request means."""
         if not segments:
-            if node.route is None:
-                return []
-            resource, methods, template = node.route
-            return [(resource, methods, params, template)]
-        found: list[Match] = []
+            if node.route is not None:
+                resource, methods, template = node.route
+                yield (resource, methods, params, template)
+            return
         head, rest = segments[0], segments[1:]
         if head in node.children:
-            found += self._matches(node.children[head], rest, params)
+            yield from self._matches(node.children[head], rest, params)
         if node.field is not None:
-            found += self._matches(node.field, rest, {**params, node.field.field_name: head})
-        return found
+            found = {**params, node.field.field_name: head}
+            yield from self._matches(node.field, rest, found)
