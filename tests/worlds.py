@@ -185,12 +185,12 @@ class World:
         document = NewTask(
             pipeline_id=pipeline_id, title="t", description="d", retry_policy=retry, **fields
         )
-        return self.do.tasks.create(document)
+        return self.do.creation.create(document)
 
     def tasks(self, pipeline_id: str, count: int, **fields: Any) -> list[str]:
         """Create many tasks."""
         item = BulkTask(pipeline_id=pipeline_id, title="t", description="d", **fields)
-        return self.do.tasks.create_many([item] * count)
+        return self.do.creation.create_many([item] * count)
 
     def claims(
         self,

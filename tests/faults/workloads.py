@@ -80,7 +80,7 @@ class Agent:
             BulkTask(pipeline_id=pipeline_id, title="t", description=self._text())
             for _ in range(self._chance.randint(1, 8))
         ]
-        ids = self._world.do.tasks.create_many(documents)
+        ids = self._world.do.creation.create_many(documents)
         self._done("SELECT 1 FROM tasks WHERE id = ?", ids[-1])
         self._tasks += ids
 

@@ -52,7 +52,7 @@ class Place:
     def managed(self) -> str:
         """Return a task that belongs to another part of the service."""
         task = NewTask(pipeline_id=self.pipeline_id, title="t", description="")
-        return self.world.do.tasks.create(task, manager=MANAGER)
+        return self.world.do.creation.create(task, manager=MANAGER)
 
     def cancelled(self) -> str:
         """Return a task that was given up after it had begun."""
@@ -96,7 +96,7 @@ def tasks_create(at: Place) -> Work:
 def tasks_create_many(at: Place) -> Work:
     item: Json = {"pipeline_id": at.pipeline_id, "title": "t", "description": ""}
     tasks = [BulkTask(**item, ref="a"), BulkTask(**item, depends_on_refs=["a"])]
-    return lambda: at.world.do.tasks.create_many(tasks)
+    return lambda: at.world.do.creation.create_many(tasks)
 
 
 @doing("tasks.change")

@@ -19,7 +19,7 @@ from tickets.app import Application
 from tickets.config import Settings
 from tickets.db.database import Database, Transaction
 from tickets.ledger.domain.facts import Fact
-from tickets.ledger.operations.feed import LedgerFeed
+from tickets.ledger.operations.feed import LedgerFeed, opening
 from tickets.ledger.operations.store import TxStore, event_of
 from tickets.ledger.routes import build_ledger
 from tickets.sqlite_task_ledger.events import Event
@@ -255,15 +255,14 @@ def test_many_new_tasks_are_told_as_one_would_be(world: World) -> None:
 @pytest.mark.parametrize("number", [1, 2])
 def test_first_facts_are_folded_as_the_fold_does(world: World, number: int) -> None:
     reqs = [f"task:{each}" for each in range(number)]
-    words: dict[str, Any] = {"stage": "s", "message": "m", "data": {"a": 1}, "scope": "w"}
-    facts = [Fact(req, "RECEIVED", 7, "tracker", "a", event_id=req, **words) for req in reqs]
+    openings = [opening(r, source="b", actor="a", stage="s", event_id=r) for r in reqs]
     with world.db.write() as tx:
-        LedgerFeed().open_many(tx, facts)
+        LedgerFeed().open_many(tx, openings, now_ms=7)
 
     for req in reqs:
         (event,) = events(world, req)
         assert snapshot(world, req) == fold(None, event)
-        assert (event.actor, event.scope, event.data_json) == ("a", "w", '{"a":1}')
+        assert (event.actor, event.stage, event.recorded_at_ms) == ("a", "s", 7)
 
 
 def test_a_fact_that_is_undone_is_not_told(world: World) -> None:
@@ -639,9 +638,11 @@ def test_first_facts_of_what_is_known_are_refused_whole(
     world: World, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     feed = LedgerFeed()
+    reqs = [f"task:{each}" for each in range(number)]
+    openings = [opening(r, source="b", actor="a", stage="s", event_id=r) for r in reqs]
     with world.db.write() as tx:
         feed.record(tx, Fact("task:0", "RECEIVED", 1, "tracker", "a"))
-        feed.open_many(tx, [Fact(f"task:{each}", "RECEIVED", 2, "b") for each in range(number)])
+        feed.open_many(tx, openings, now_ms=2)
 
     assert [event.source for event in events(world, "task:0")] == ["tracker"]
     assert states(world, "1") == []

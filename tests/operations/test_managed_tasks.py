@@ -58,7 +58,7 @@ def keeper(world: World) -> Keeper:
 @pytest.fixture
 def task_id(world: World, keeper: Keeper) -> str:
     document = NewTask(pipeline_id=world.pipeline(), title="t", description="")
-    return world.do.tasks.create(document, manager=MANAGER)
+    return world.do.creation.create(document, manager=MANAGER)
 
 
 def reasons(world: World, task_id: str) -> list[str]:
@@ -136,7 +136,7 @@ class TestWithdraw:
         assert world.row(task_id) == before
 
         document = NewTask(pipeline_id=world.pipeline(), title="t", description="")
-        done = world.do.tasks.create(document, manager=MANAGER)
+        done = world.do.creation.create(document, manager=MANAGER)
         world.transition(world.claim())
         ended = world.row(done)
         assert world.do.managed.withdraw(done, reason="called_off", details={}) is None
@@ -211,7 +211,7 @@ class TestTelling:
             description="",
             retry_policy=RetryPolicyDocument(max_attempts=2),
         )
-        world.do.tasks.create(document, manager=MANAGER)
+        world.do.creation.create(document, manager=MANAGER)
         for _ in range(2):
             world.fail(world.claim())
 
@@ -250,7 +250,7 @@ class TestTelling:
 
     def test_a_stage_in_between_is_told_as_one(self, world: World, keeper: Keeper) -> None:
         document = NewTask(pipeline_id=world.pipeline(REVIEW), title="t", description="")
-        world.do.tasks.create(document, manager=MANAGER)
+        world.do.creation.create(document, manager=MANAGER)
         world.transition(world.claim(), "submit")
 
         fact = keeper.told[-1][1]

@@ -164,7 +164,7 @@ class Tracker(RuleBasedStateMachine):
     def create_many(self, pipeline: int, count: int, is_chain: bool) -> None:
         """Create many at once, each one waiting for the one before where it is a chain."""
         definition = DEFINITIONS[pipeline]
-        task_ids = self.world.do.tasks.create_many(
+        task_ids = self.world.do.creation.create_many(
             [
                 BulkTask(
                     pipeline_id=self.pipeline_ids[pipeline],

@@ -107,7 +107,7 @@ def build_lifecycle(
         readiness,
         definitions,
         pipelines=tracker.pipelines,
-        tasks=tracker.tasks,
+        creation=tracker.creation,
         managed=tracker.managed,
     )
     waiting = Waiting(readiness, dispatcher, is_inline=dispatch_inline)

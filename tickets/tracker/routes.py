@@ -25,6 +25,7 @@ from tickets.tracker.operations.pipelines import Definitions, PipelineOperations
 from tickets.tracker.operations.queue import QueueOperations
 from tickets.tracker.operations.readiness import Readiness
 from tickets.tracker.operations.runs import RunOperations
+from tickets.tracker.operations.task_creation import TaskCreation
 from tickets.tracker.operations.task_details import TaskDetailOperations
 from tickets.tracker.operations.task_feed import TaskFeed
 from tickets.tracker.operations.tasks import TaskOperations
@@ -54,6 +55,7 @@ class Operations:
 
     definitions: Definitions
     pipelines: PipelineOperations
+    creation: TaskCreation
     tasks: TaskOperations
     details: TaskDetailOperations
     dead_letters: DeadLetterOperations
@@ -91,7 +93,8 @@ def build_operations(
     return Operations(
         definitions=definitions,
         pipelines=PipelineOperations(db, clock),
-        tasks=TaskOperations(db, clock, definitions, feed),
+        creation=TaskCreation(db, clock, definitions, feed),
+        tasks=TaskOperations(db, clock, definitions),
         details=TaskDetailOperations(db, clock, definitions),
         dead_letters=DeadLetterOperations(db, clock, definitions, readiness, managers, feed),
         dependencies=DependencyOperations(db, clock, managers),
@@ -119,8 +122,8 @@ def tracker_routes(do: Operations, waiting: Waiting, metrics: Metrics) -> list[R
         Route("/ready", ReadyItem(do.health)),
         Route("/pipelines", PipelineCollection(do.pipelines)),
         Route("/pipelines/{pipeline_id}", PipelineItem(do.pipelines)),
-        Route("/tasks", task.TaskCollection(do.tasks)),
-        Route("/tasks/bulk", task.TaskBulk(do.tasks)),
+        Route("/tasks", task.TaskCollection(do.creation, do.tasks)),
+        Route("/tasks/bulk", task.TaskBulk(do.creation)),
         Route("/tasks/{task_id}", task.TaskItem(do.tasks, do.details)),
         Route("/tasks/{task_id}/why", task.TaskWhy(do.details)),
         Route("/tasks/{task_id}/runs", task.TaskRuns(do.runs)),

@@ -134,20 +134,24 @@ class LedgerFeed:
             if not _is_told(tx, before, fact):
                 self._refused(tx, fact.req, error)
 
-    def open_many(self, tx: Transaction, facts: Sequence[Fact]) -> None:
-        """Add the first event of many reqs that nobody knows yet."""
-        if not self.is_on or not facts:
+    def open_many(
+        self, tx: Transaction, openings: Sequence[dict[str, Any]], *, now_ms: int
+    ) -> None:
+        """Add the first event of reqs that nobody knows yet, as ``opening`` made them."""
+        if not self.is_on or not openings:
             return
+        for each in openings:
+            each["recorded_at_ms"] = now_ms
         try:
-            if len(facts) == 1:
-                _open(tx, facts[0])
+            if len(openings) == 1:
+                _open(tx, openings[0])
                 return
             with tx.savepoint():
                 after_seq = tx.value("task_events.newest")
-                tx.run_many("task_events.open", map(_first, facts))
+                tx.run_many("task_events.open", openings)
                 tx.run("task_state_snapshot.open", after_seq=after_seq)
         except _REFUSALS as error:
-            self._refused(tx, facts[0].req, error)
+            self._refused(tx, openings[0]["req"], error)
 
     def alive(self, tx: Transaction, req: str, *, source: str, now_ms: int) -> bool:
         """Note that somebody works on a req, at most once in a while.
@@ -170,9 +174,24 @@ class LedgerFeed:
         tx.count(FEED_ERRORS)
 
 
-def _open(tx: Transaction, fact: Fact) -> None:
+def opening(req: str, *, source: str, actor: str, stage: str, event_id: str) -> dict[str, Any]:
+    """Return the first event of a req that is ``RECEIVED``, but for its moment."""
+    return {
+        "req": req,
+        "state": "RECEIVED",
+        "actor": actor[:MAX_NAME],
+        "source": source,
+        "stage": stage[:MAX_STAGE],
+        "message": None,
+        "data_json": None,
+        "event_id": event_id,
+        "scope": None,
+    }
+
+
+def _open(tx: Transaction, columns: dict[str, Any]) -> None:
     """Add the first event of one req, folded as ``snapshots.fold`` does."""
-    if not tx.value("task_facts.open", **_first(fact)):
+    if not tx.value("task_facts.open", **columns):
         raise ConstraintViolated("a constraint refused the event")
 
 
@@ -224,11 +243,3 @@ def _report(fact: Fact) -> _Report:
         scope=fact.scope,
         ts_ms=None,
     )
-
-
-def _first(fact: Fact) -> dict[str, Any]:
-    """Return the columns in which first events differ."""
-    columns = _report(fact)._asdict()
-    del columns["ts_ms"]
-    columns.update(state=fact.state, recorded_at_ms=fact.now_ms)
-    return columns

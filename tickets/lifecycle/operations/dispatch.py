@@ -22,7 +22,7 @@ from tickets.lifecycle.operations.workflow import TicketWorkflow
 from tickets.tracker.domain.documents import NewPipeline, NewTask
 from tickets.tracker.operations.managed import ManagedTaskOperations
 from tickets.tracker.operations.pipelines import Definitions, PipelineOperations
-from tickets.tracker.operations.tasks import TaskOperations
+from tickets.tracker.operations.task_creation import TaskCreation
 
 # In whose name tasks are made and reserved.
 MANAGER: Final = "tickets"
@@ -44,14 +44,14 @@ class TicketDispatcher:
         definitions: Definitions,
         *,
         pipelines: PipelineOperations,
-        tasks: TaskOperations,
+        creation: TaskCreation,
         managed: ManagedTaskOperations,
     ) -> None:
         self._workflow = workflow
         self._readiness = readiness
         self._definitions = definitions
         self._pipelines = pipelines
-        self._tasks = tasks
+        self._creation = creation
         self._managed = managed
 
     def attempt(
@@ -206,7 +206,7 @@ class TicketDispatcher:
             assigned_agent_id=ready.agent_id,
             assigned_by=ASSIGNED_BY,
         )
-        task_id = self._tasks.create(task, manager=MANAGER)
+        task_id = self._creation.create(task, manager=MANAGER)
         stage = self._definitions.get(tx, pipeline_id).initial
         tx.run(
             "ticket_dispatches.start",

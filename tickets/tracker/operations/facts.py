@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -53,27 +53,27 @@ def record(tx: Transaction, kind: str, /, *, now_ms: int, **fact: Any) -> None:
 
     ``task_id`` and ``run_id`` say whose fact it is, everything else is its data.
     """
-    tx.run("changes.append", **_change(kind, {"now_ms": now_ms, **fact}))
+    tx.run("changes.append", now_ms=now_ms, **change(kind, **fact))
     tx.wake(CHANGES_TOPIC)
     tx.count(FACTS, kind)
 
 
-def record_many(tx: Transaction, kind: str, facts: Iterable[dict[str, Any]]) -> None:
-    """Add facts of one kind in one go."""
-    changes = [_change(kind, fact) for fact in facts]
+def record_many(
+    tx: Transaction, kind: str, changes: Sequence[dict[str, Any]], *, now_ms: int
+) -> None:
+    """Add facts of one kind, of which ``change`` made the lines, in one go."""
+    for each in changes:
+        each["now_ms"] = now_ms
     tx.run_many("changes.append", changes)
     tx.wake(CHANGES_TOPIC)
     tx.count(FACTS, kind, times=len(changes))
 
 
-def _change(kind: str, fact: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "now_ms": fact.pop("now_ms"),
-        "task_id": fact.pop("task_id", None),
-        "run_id": fact.pop("run_id", None),
-        "data_json": to_json(fact),
-    }
+def change(
+    kind: str, /, *, task_id: str | None = None, run_id: str | None = None, **fact: Any
+) -> dict[str, Any]:
+    """Return a fact's line in the change feed, but for its moment."""
+    return {"kind": kind, "task_id": task_id, "run_id": run_id, "data_json": to_json(fact)}
 
 
 def system_event(

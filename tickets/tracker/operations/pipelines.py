@@ -37,6 +37,14 @@ class Definitions:
             self._known[pipeline_id] = known
         return known
 
+    def read(self, db: Database, pipeline_id: str) -> Definition | None:
+        """Do the same outside of any transaction; one begins only for what is not known."""
+        known = self._known.get(pipeline_id)
+        if known is not None:
+            return known
+        with db.read() as tx:
+            return self.find(tx, pipeline_id)
+
     def get(self, tx: Transaction, pipeline_id: str) -> Definition:
         """Return the definition of a pipeline that a stored task names."""
         definition = self.find(tx, pipeline_id)

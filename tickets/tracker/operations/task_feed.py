@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from tickets.db.database import Transaction
 from tickets.ledger.domain.facts import Fact
 from tickets.ledger.domain.reserved import TASK_PREFIX
-from tickets.ledger.operations.feed import LedgerFeed
+from tickets.ledger.operations.feed import LedgerFeed, opening
 from tickets.sqlite_task_ledger.events import is_req
 from tickets.sqlite_task_ledger.snapshots import Snapshot
 from tickets.tracker.domain.outcomes import Outcome
@@ -40,19 +40,24 @@ class TaskFeed:
     def __init__(self, ledger: LedgerFeed) -> None:
         self._ledger = ledger
 
-    def created(self, tx: Transaction, tasks: Iterable[dict[str, Any]], *, now_ms: int) -> None:
-        """New tasks: ``id``, ``stage`` and ``assigned_by`` of each."""
+    def births(self, tasks: Iterable[tuple[str, str, str | None]]) -> list[dict[str, Any]]:
+        """Return what ``born`` writes of new tasks: id, stage and who gave it, of each."""
         if not self._ledger.is_on:
-            return
-        facts = []
-        for task in tasks:
-            req = f"{TASK_PREFIX}{task['id']}"
-            actor = task["assigned_by"] or "api"
-            event_id = f"{req}:0:created:1"
-            facts.append(
-                Fact(req, "RECEIVED", now_ms, SOURCE, actor, task["stage"], event_id=event_id)
+            return []
+        return [
+            opening(
+                req := f"{TASK_PREFIX}{task_id}",
+                source=SOURCE,
+                actor=assigned_by or "api",
+                stage=stage,
+                event_id=f"{req}:0:created:1",
             )
-        self._ledger.open_many(tx, facts)
+            for task_id, stage, assigned_by in tasks
+        ]
+
+    def born(self, tx: Transaction, births: Sequence[dict[str, Any]], *, now_ms: int) -> None:
+        """New tasks."""
+        self._ledger.open_many(tx, births, now_ms=now_ms)
 
     def claimed(
         self,

@@ -44,6 +44,7 @@ from tickets.tracker.domain.records import (
 from tickets.tracker.operations.dead_letters import DeadLetterOperations
 from tickets.tracker.operations.events import EventOperations
 from tickets.tracker.operations.runs import RunOperations
+from tickets.tracker.operations.task_creation import TaskCreation
 from tickets.tracker.operations.task_details import TaskDetailOperations
 from tickets.tracker.operations.tasks import TaskOperations
 from tickets.web.auth import Access
@@ -55,7 +56,8 @@ from tickets.web.pages import Page
 class TaskCollection:
     """HTTP for all tasks."""
 
-    def __init__(self, tasks: TaskOperations) -> None:
+    def __init__(self, creation: TaskCreation, tasks: TaskOperations) -> None:
+        self._creation = creation
         self._tasks = tasks
 
     @endpoint(
@@ -67,7 +69,7 @@ class TaskCollection:
     )
     def on_post(self, _req: Request, _resp: Response, document: NewTask) -> Created:
         """``POST /tasks`` → 201 ``{"id": str}``."""
-        return Created(id=self._tasks.create(document))
+        return Created(id=self._creation.create(document))
 
     @endpoint(
         "List tasks, oldest first",
@@ -86,8 +88,8 @@ class TaskCollection:
 class TaskBulk:
     """HTTP for many new tasks at once."""
 
-    def __init__(self, tasks: TaskOperations) -> None:
-        self._tasks = tasks
+    def __init__(self, creation: TaskCreation) -> None:
+        self._creation = creation
 
     @endpoint(
         "Create many tasks, all or none",
@@ -99,7 +101,7 @@ class TaskBulk:
     )
     def on_post(self, _req: Request, _resp: Response, document: BulkTasks) -> CreatedMany:
         """``POST /tasks/bulk`` → 201 ``{"ids": [str, …]}``; a refusal names the item."""
-        return CreatedMany(ids=self._tasks.create_many(_items(document)))
+        return CreatedMany(ids=self._creation.create_many(_items(document)))
 
 
 class TaskItem:
