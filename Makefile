@@ -147,7 +147,7 @@ bench: $(VENV)/.installed-bench ## measure everything, ~10 min (QUICK=1 ONLY= UR
 		$(if $(GENERATOR),--generator $(GENERATOR)) $(ARGS)
 
 wheel: $(VENV)/.installed ## build dist/*.whl
-	rm -rf build dist
+	rm -rf build/lib build/bdist.* dist
 	$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist
 

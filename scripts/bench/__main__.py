@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
     stem = (
         bench.chosen.kind if parsed.sizes == "full" else f"{bench.chosen.kind}-{parsed.sizes}"
     )
-    print(report.plain_table(report.HEADER, report.cells(report.rows_of(document))))
+    print(report.plain_table(report.HEADER, report.cells(document)))
     if report.remark(document):
         print(report.remark(document))
     if "costs" in document["figures"]:
@@ -144,6 +144,8 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
         parser.error("wrk is not installed")
     if parsed.order == "together" and (parsed.generator == "python" or not has_wrk()):
         parser.error("--order together needs wrk")
+    if parsed.db != "sqlite" and not parsed.db.startswith("postgres"):
+        parser.error(f"--db is sqlite or the URL of a PostgreSQL database, not {parsed.db}")
     if importlib.util.find_spec("matplotlib") is None:
         parser.error("Matplotlib is not installed: pip install '.[bench]', or use make bench")
     return parsed

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.bench.generators import Posts
 from scripts.bench.outcome import Outcome
-from scripts.bench.results import Result, Row, ratio
+from scripts.bench.results import Result, Row, ratio_row
 from scripts.bench.rounds import Bench, Rounds, alternate
 from scripts.bench.seed import BATCH, Backlog, put_in_front
 from scripts.bench.service import Chosen, serving
@@ -54,11 +54,11 @@ def backlogs(bench: Bench) -> Result:
         alternate(rounds, usual, bench.sizes.ratio_seconds)
     bench.longest = backlog
     largest = bench.sizes.backlogs[-1]
-    share = ratio(rounds.total.loops_per_second(), usual.total.loops_per_second())
+    rates = rounds.total.loops_per_second(), usual.total.loops_per_second()
     return Result(
         [
             *(Row(_growing(p["backlog"]), p["loops_per_s"], PER_S) for p in points),
-            Row(f"{LOOPS}, backlog {largest} / {bench.sizes.backlog}", share, "", RATIO),
+            ratio_row(f"{LOOPS}, backlog {largest} / {bench.sizes.backlog}", *rates, RATIO),
             *_mistakes("backlogs", rounds.total, usual.total),
         ],
         {
@@ -86,7 +86,7 @@ def obstacles(bench: Bench) -> Result:
     return Result(
         [
             Row(f"{LOOPS}, {what}", rates[0], PER_S),
-            Row("the same / none in front", ratio(*rates), "", RATIO),
+            ratio_row("the same / none in front", *rates, RATIO),
             *_mistakes("obstacles", behind.total, clear.total),
         ],
         {"behind": behind.total.summary(), "clear": clear.total.summary()},
@@ -107,7 +107,7 @@ def ledger(bench: Bench) -> Result:
     return Result(
         [
             Row(f"{LOOPS} that the ledger hears of", rates[0], PER_S),
-            Row("the same / without the ledger's feed", ratio(*rates), "", FEED_RATIO),
+            ratio_row("the same / without the ledger's feed", *rates, FEED_RATIO),
             *_mistakes("ledger", told.total, untold.total),
         ],
         {"told": told.total.summary(), "untold": untold.total.summary()},

@@ -7,15 +7,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.results import Row, number, row_of
+from scripts.bench.results import number, row_of
 
 Document = dict[str, Any]
-HEADER = ("figure", "target", "reached", "verdict")
+HEADER = ("figure", "target", "reached", "verdict", "pace, M/s")
 
 
-def cells(rows: Iterable[Row]) -> list[tuple[str, ...]]:
-    """Return rows as text."""
-    return [(row.name, row.target_text, row.reached_text, row.verdict) for row in rows]
+def cells(document: Document) -> list[tuple[str, ...]]:
+    """Return all lines of all figures as text."""
+    return [
+        (row.name, row.target_text, row.reached_text, row.verdict, _pace(figure))
+        for figure in document["figures"].values()
+        for row in map(row_of, figure["rows"])
+    ]
+
+
+def _pace(figure: Document) -> str:
+    pace = figure.get("pace")
+    return "–" if pace is None else f"{pace['additions_m_per_s']:.0f}"
 
 
 def plain_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -72,18 +81,13 @@ def in_order(document: Document, names: Iterable[str]) -> Document:
     return {**document, "figures": {name: figures[name] for name in names if name in figures}}
 
 
-def rows_of(document: Document) -> list[Row]:
-    """Return all lines of all figures."""
-    return [row_of(row) for figure in document["figures"].values() for row in figure["rows"]]
-
-
 def markdown(document: Document, chart: str | None) -> str:
     """Return the whole result as a page."""
     about = document["about"]
     parts = [
         f"# Benchmark: {about['database']}\n",
         "Written by `make bench`; [README](README.md) says how to read and repeat it.\n",
-        markdown_table(HEADER, cells(rows_of(document))),
+        markdown_table(HEADER, cells(document)),
     ]
     if remark(document):
         parts += [remark(document) + "\n"]

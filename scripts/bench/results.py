@@ -21,6 +21,8 @@ class Row:
     unit: str = ""
     target: float | None = None
     at_most: bool = False
+    # Of a ratio: what was divided, since neither is a line of its own.
+    of: tuple[float, float] | None = None
 
     @property
     def verdict(self) -> str:
@@ -42,7 +44,10 @@ class Row:
     @property
     def reached_text(self) -> str:
         """The figure with its unit."""
-        return "–" if self.reached is None else f"{number(self.reached)} {self.unit}".rstrip()
+        if self.reached is None:
+            return "–"
+        text = f"{number(self.reached)} {self.unit}".rstrip()
+        return text if self.of is None else f"{text} ({' / '.join(map(number, self.of))})"
 
 
 @dataclass
@@ -60,7 +65,9 @@ class Result:
 
 def row_of(document: dict[str, Any]) -> Row:
     """Return a line that was written as JSON."""
-    return Row(**{name: value for name, value in document.items() if name != "verdict"})
+    columns = {name: value for name, value in document.items() if name != "verdict"}
+    of = columns.get("of")
+    return Row(**{**columns, "of": None if of is None else tuple(of)})
 
 
 def number(value: float) -> str:
@@ -79,6 +86,8 @@ def growth(small_ms: float | None, large_ms: float | None) -> str:
     return "logarithmic" if large_ms <= small_ms * LOGARITHMIC_RATIO else "growing"
 
 
-def ratio(part: float | None, whole: float | None) -> float | None:
-    """Return part / whole, None where there is no such thing."""
-    return None if part is None or not whole else part / whole
+def ratio_row(name: str, part: float | None, whole: float | None, target: float) -> Row:
+    """Return a line that says part / whole, nothing where there is no such thing."""
+    if part is None or not whole:
+        return Row(name, None, "", target)
+    return Row(name, part / whole, "", target, of=(part, whole))

@@ -19,7 +19,7 @@ from scripts.bench.machine import file_system
 from scripts.bench.outcome import Outcome, percentile
 from scripts.bench.pace import between
 from scripts.bench.report import markdown, merged, plain_table, remark, write
-from scripts.bench.results import Result, Row, growth, number, ratio, row_of
+from scripts.bench.results import Result, Row, growth, number, ratio_row, row_of
 from scripts.bench.rounds import next_window
 from scripts.bench.seed import pieces
 from scripts.bench.service import Chosen
@@ -146,15 +146,27 @@ def test_numbers_show_the_digits_that_mean_something() -> None:
     assert shown == ["1 234 568", "800", "100.0", "12.3", "0.85", "5"]
 
 
-def test_a_ratio_of_nothing_is_none() -> None:
-    assert (ratio(1, 2), ratio(1, 0), ratio(None, 1), ratio(1, None)) == (0.5, None, None, None)
+def test_a_ratio_says_what_was_divided() -> None:
+    row = ratio_row("r", 600, 800, 0.85)
+
+    assert (row.reached, row.verdict) == (0.75, "missed")
+    assert row.reached_text == "0.75 (600 / 800)"
 
 
-def test_a_row_survives_its_file() -> None:
-    row = Row("p99", 12.3456, "ms", 40, at_most=True)
+@pytest.mark.parametrize("rates", [(1, 0), (None, 1), (1, None)])
+def test_a_ratio_of_nothing_is_not_measured(rates: tuple[float | None, float | None]) -> None:
+    row = ratio_row("r", *rates, 0.85)
+
+    assert (row.reached_text, row.verdict) == ("–", "not measured")
+
+
+@pytest.mark.parametrize(
+    "row", [Row("p99", 12.3456, "ms", 40, at_most=True), ratio_row("r", 6.5, 8, 0.8)]
+)
+def test_a_row_survives_its_file(row: Row) -> None:
     [document] = json.loads(json.dumps(Result([row], {"more": 1}).document()))["rows"]
 
-    assert document["verdict"] == "reached"
+    assert document["verdict"] == row.verdict
     assert row_of(document) == row
 
 
@@ -274,8 +286,8 @@ def test_a_page_shows_verdicts_costs_and_what_was_measured_with() -> None:
 
     page = markdown(document(costs=costs), chart=None)
 
-    assert "| loops | ≥ 800 /s | 900 /s | reached |" in page
-    assert "| p99 | ≤ 40 ms | 50 ms | missed |" in page
+    assert "| loops | ≥ 800 /s | 900 /s | reached | – |" in page
+    assert "| p99 | ≤ 40 ms | 50 ms | missed | – |" in page
     assert "| tasks | 1.00 | 1.00 | – | – | not measured |" in page
     assert "| tasks | 10 | 1 000 |" in page
     assert "| machine | cores 2, cpu C |" in page
@@ -290,6 +302,7 @@ def test_a_page_says_how_fast_the_machine_was_at_each_figure() -> None:
 
     page = markdown(document(loops=measured), chart=None)
 
+    assert "| loops | ≥ 800 /s | 900 /s | reached | 26 |" in page
     assert "| figure loops | 2024-01-02, commit abc, 25.5 M additions/s, sync 0.3 ms |" in page
 
 
@@ -332,6 +345,7 @@ def test_files_are_named_by_database_and_the_chart_is_a_picture(tmp_path: Path) 
         (["--generator", "wrk"], "wrk is not installed"),
         (["--order", "together"], "needs wrk"),
         (["--only", "everything"], "invalid choice"),
+        (["--db", "./x.db"], "not ./x.db"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_anything_is(
