@@ -86,14 +86,14 @@ def pipelines_find_or_create(at: Place) -> Work:
     return lambda: at.world.do.pipelines.find_or_create(document)
 
 
-@doing("tasks.create")
-def tasks_create(at: Place) -> Work:
+@doing("task_creation.create")
+def task_creation_create(at: Place) -> Work:
     other = at.world.task(at.pipeline_id)
     return lambda: at.world.task(at.pipeline_id, dependencies=[other], assigned_agent_id="a")
 
 
-@doing("tasks.create_many")
-def tasks_create_many(at: Place) -> Work:
+@doing("task_creation.create_many")
+def task_creation_create_many(at: Place) -> Work:
     item: Json = {"pipeline_id": at.pipeline_id, "title": "t", "description": ""}
     tasks = [BulkTask(**item, ref="a"), BulkTask(**item, depends_on_refs=["a"])]
     return lambda: at.world.do.creation.create_many(tasks)

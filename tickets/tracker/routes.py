@@ -25,7 +25,7 @@ from tickets.tracker.operations.pipelines import Definitions, PipelineOperations
 from tickets.tracker.operations.queue import QueueOperations
 from tickets.tracker.operations.readiness import Readiness
 from tickets.tracker.operations.runs import RunOperations
-from tickets.tracker.operations.task_creation import TaskCreation
+from tickets.tracker.operations.task_creation import TaskCreationOperations
 from tickets.tracker.operations.task_details import TaskDetailOperations
 from tickets.tracker.operations.task_feed import TaskFeed
 from tickets.tracker.operations.tasks import TaskOperations
@@ -55,7 +55,7 @@ class Operations:
 
     definitions: Definitions
     pipelines: PipelineOperations
-    creation: TaskCreation
+    creation: TaskCreationOperations
     tasks: TaskOperations
     details: TaskDetailOperations
     dead_letters: DeadLetterOperations
@@ -93,7 +93,7 @@ def build_operations(
     return Operations(
         definitions=definitions,
         pipelines=PipelineOperations(db, clock),
-        creation=TaskCreation(db, clock, definitions, feed),
+        creation=TaskCreationOperations(db, clock, definitions, feed),
         tasks=TaskOperations(db, clock, definitions),
         details=TaskDetailOperations(db, clock, definitions),
         dead_letters=DeadLetterOperations(db, clock, definitions, readiness, managers, feed),

@@ -22,7 +22,7 @@ from tickets.lifecycle.operations.workflow import TicketWorkflow
 from tickets.tracker.domain.documents import NewPipeline, NewTask
 from tickets.tracker.operations.managed import ManagedTaskOperations
 from tickets.tracker.operations.pipelines import Definitions, PipelineOperations
-from tickets.tracker.operations.task_creation import TaskCreation
+from tickets.tracker.operations.task_creation import TaskCreationOperations
 
 # In whose name tasks are made and reserved.
 MANAGER: Final = "tickets"
@@ -44,7 +44,7 @@ class TicketDispatcher:
         definitions: Definitions,
         *,
         pipelines: PipelineOperations,
-        creation: TaskCreation,
+        creation: TaskCreationOperations,
         managed: ManagedTaskOperations,
     ) -> None:
         self._workflow = workflow

@@ -40,7 +40,7 @@ class _Plan(NamedTuple):
     births: list[dict[str, Any]]
 
 
-class TaskCreation:
+class TaskCreationOperations:
     """How tasks come to be."""
 
     def __init__(

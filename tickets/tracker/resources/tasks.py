@@ -44,7 +44,7 @@ from tickets.tracker.domain.records import (
 from tickets.tracker.operations.dead_letters import DeadLetterOperations
 from tickets.tracker.operations.events import EventOperations
 from tickets.tracker.operations.runs import RunOperations
-from tickets.tracker.operations.task_creation import TaskCreation
+from tickets.tracker.operations.task_creation import TaskCreationOperations
 from tickets.tracker.operations.task_details import TaskDetailOperations
 from tickets.tracker.operations.tasks import TaskOperations
 from tickets.web.auth import Access
@@ -56,7 +56,7 @@ from tickets.web.pages import Page
 class TaskCollection:
     """HTTP for all tasks."""
 
-    def __init__(self, creation: TaskCreation, tasks: TaskOperations) -> None:
+    def __init__(self, creation: TaskCreationOperations, tasks: TaskOperations) -> None:
         self._creation = creation
         self._tasks = tasks
 
@@ -88,7 +88,7 @@ class TaskCollection:
 class TaskBulk:
     """HTTP for many new tasks at once."""
 
-    def __init__(self, creation: TaskCreation) -> None:
+    def __init__(self, creation: TaskCreationOperations) -> None:
         self._creation = creation
 
     @endpoint(
