@@ -265,6 +265,22 @@ def test_first_facts_are_folded_as_the_fold_does(world: World, number: int) -> N
         assert (event.actor, event.stage, event.recorded_at_ms) == ("a", "s", 7)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_stage_without_a_name_is_left_out(world: World, number: int) -> None:
+    """Imports keep such pipelines; to the ledger a stage is absent or has a name."""
+    definition = '{"initial":"","states":{"":{"agent_role":"coder"}},"transitions":[]}'
+    with world.db.write() as tx:
+        tx.one(
+            "pipelines.create", id="p", name="p", definition_json=definition, created_at_ms=1
+        )
+        tx.run(
+            "pipelines.add_stage", pipeline_id="p", stage="", agent_role="coder", is_terminal=0
+        )
+
+    for task_id in world.tasks("p", number):
+        assert [event.stage for event in events(world, f"task:{task_id}")] == [None]
+
+
 def test_a_fact_that_is_undone_is_not_told(world: World) -> None:
     task_id = world.task(world.pipeline())
     claim = world.claim()

@@ -181,7 +181,7 @@ def opening(req: str, *, source: str, actor: str, stage: str, event_id: str) -> 
         "state": "RECEIVED",
         "actor": actor[:MAX_NAME],
         "source": source,
-        "stage": stage[:MAX_STAGE],
+        "stage": stage[:MAX_STAGE] or None,
         "message": None,
         "data_json": None,
         "event_id": event_id,
