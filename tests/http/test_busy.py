@@ -50,6 +50,17 @@ def test_a_held_database_is_answered_503_and_reads_go_on(
     impatient.post(f"/tasks/{task_id}/cancel", status=200)
 
 
+def test_a_held_database_is_no_fault_of_one_task_of_many(
+    db: SqliteDatabase, impatient: Client, make: Factory
+) -> None:
+    item = {"pipeline_id": make.pipeline(), "title": "t", "description": "d"}
+
+    with db.exclusive():
+        response = impatient.post_json("/tasks/bulk", {"tasks": [item]}, status=503)
+
+    assert response.json == refused("busy")
+
+
 # D-34: a heartbeat is tried harder, since a lost one kills a working agent
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}], ids=["plain", "keyed"])
 def test_a_heartbeat_waits_on_where_other_writes_give_up(

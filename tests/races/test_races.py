@@ -13,14 +13,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import Client, FrozenClock
-from tests.factories import REVIEW, Factory
+from tests.factories import REVIEW, SIMPLE, Factory
+from tests.process.clients import eventually
 from tests.worlds import World, refusal
+from tickets.db import batch
 from tickets.db.repeating import repeated
-from tickets.errors import TicketsError
+from tickets.errors import DuplicateName, TicketsError
+from tickets.tracker.domain.documents import NewPipeline
 from tickets.web.conditions import Condition
 
 THREADS = 16
 ROUNDS = 12
+PATIENCE_S = 20.0
 
 
 @pytest.fixture
@@ -248,3 +252,35 @@ def test_whatever_comes_at_once_nothing_contradicts_itself(
     world.check()
     ids_seen = [change.id for change in world.changes()]
     assert ids_seen == sorted(set(ids_seen))
+
+
+@pytest.mark.sqlite
+def test_a_pipeline_that_a_refusal_told_of_takes_tasks_before_it_is_committed(
+    world: World, crowd: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody waits for the commit of what a refusal is about, which other writers share.
+    monkeypatch.setattr(batch, "BATCH_SECONDS", PATIENCE_S)
+    document = NewPipeline(name="n", definition=SIMPLE)
+    world.changes()
+    in_line = world.file._process.gate._line._places
+
+    def refused() -> str:
+        with pytest.raises(DuplicateName) as caught:
+            world.do.pipelines.create(document)
+        details: Any = caught.value.details
+        return world.task(details["id"])
+
+    def last() -> None:
+        with world.db.write():
+            eventually(lambda: in_line or second.done(), within_s=PATIENCE_S)
+
+    with world.db.write():
+        first = crowd.submit(world.do.pipelines.create, document)
+        eventually(lambda: len(in_line) == 1)
+        second = crowd.submit(refused)
+        eventually(lambda: len(in_line) == 2)
+        third = crowd.submit(last)
+        eventually(lambda: len(in_line) == 3)
+
+    third.result()
+    assert world.row(second.result())["pipeline_id"] == first.result().id

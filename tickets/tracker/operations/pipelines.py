@@ -8,7 +8,7 @@ import msgspec
 
 from tickets.clock import Clock
 from tickets.db.database import Database, Row, Transaction
-from tickets.errors import DuplicateName, NotFound
+from tickets.errors import DuplicateName, NotFound, PipelineNotFound
 from tickets.ids import new_id
 from tickets.tracker.domain.documents import MAX_INT64, NewPipeline, PipelinesQuery
 from tickets.tracker.domain.pipeline_keys import unknown_key_warnings
@@ -37,13 +37,23 @@ class Definitions:
             self._known[pipeline_id] = known
         return known
 
-    def read(self, db: Database, pipeline_id: str) -> Definition | None:
-        """Do the same outside of any transaction; one begins only for what is not known."""
+    def read(self, db: Database, pipeline_id: str) -> Definition:
+        """Return the definition of a pipeline that a client names, outside of any transaction.
+
+        Raises PipelineNotFound.
+        """
         known = self._known.get(pipeline_id)
-        if known is not None:
-            return known
-        with db.read() as tx:
-            return self.find(tx, pipeline_id)
+        if known is None:
+            with db.read() as tx:
+                known = self.find(tx, pipeline_id)
+        if known is None:
+            # In turn with all who write: a refusal of the name may have told a client of a
+            # pipeline that is not committed yet.
+            with db.write() as tx:
+                known = self.find(tx, pipeline_id)
+                if known is None:
+                    raise PipelineNotFound
+        return known
 
     def get(self, tx: Transaction, pipeline_id: str) -> Definition:
         """Return the definition of a pipeline that a stored task names."""

@@ -15,7 +15,6 @@ from tickets.errors import (
     DependencyCycle,
     Invalid,
     InvalidDependency,
-    PipelineNotFound,
     TaskNotFound,
     TicketsError,
 )
@@ -104,8 +103,6 @@ class TaskCreationOperations:
     def _columns(self, document: NewTask, manager: str | None) -> dict[str, Any]:
         """Return the row of a new task. Raises PipelineNotFound, Invalid."""
         definition = self._definitions.read(self._db, document.pipeline_id)
-        if definition is None:
-            raise PipelineNotFound
         policy = document.retry_policy
         if policy is not None:
             check_dead_letter_stage(definition, policy)
@@ -156,7 +153,7 @@ class TaskCreationOperations:
 
 
 class _at_index:  # noqa: N801  # reads as a clause: with _at_index(3)
-    """Add ``details.index`` to a refusal of one item of many."""
+    """Add ``details.index`` to a refusal of one item of many; trouble of ours is of none."""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -165,7 +162,7 @@ class _at_index:  # noqa: N801  # reads as a clause: with _at_index(3)
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, TicketsError):
+        if isinstance(error, TicketsError) and error.status < 500:
             error.details = {"index": self._index, "problems": error.details or []}
 
 
