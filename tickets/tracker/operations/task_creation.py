@@ -6,13 +6,14 @@ everybody else wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tickets.clock import Clock
 from tickets.db.database import Database, Transaction
 from tickets.errors import (
     DependencyCycle,
+    DuplicateDependency,
     Invalid,
     InvalidDependency,
     TaskNotFound,
@@ -190,8 +191,8 @@ def _siblings(documents: Sequence[BulkTask]) -> dict[int, list[int]]:
     """Return, for items that depend on siblings by their ``ref``, the indexes of those.
 
     All that can be wrong with refs is found here, before the database is locked. Raises
-    Invalid (a ref used twice), TaskNotFound (an unknown ref), InvalidDependency and
-    DependencyCycle, each with ``details.index``.
+    Invalid (a ref used twice), TaskNotFound (an unknown ref), InvalidDependency,
+    DuplicateDependency and DependencyCycle, each with ``details.index``.
     """
     by_ref: dict[str, int] = {}
     for index, document in enumerate(documents):
@@ -202,23 +203,35 @@ def _siblings(documents: Sequence[BulkTask]) -> dict[int, list[int]]:
     for index, document in enumerate(documents):
         if document.depends_on_refs:
             with _at_index(index):
-                siblings[index] = [_sibling(by_ref, ref) for ref in document.depends_on_refs]
-                if index in siblings[index]:
-                    raise InvalidDependency
+                siblings[index] = _targets(document, document.depends_on_refs, by_ref)
     if siblings:
-        _check_acyclic([siblings.get(index, []) for index in range(len(documents))])
+        _check_acyclic(documents, siblings)
     return siblings
 
 
-def _check_acyclic(edges: Sequence[Sequence[int]]) -> None:
-    circle = find_circle(edges)
+def _targets(document: BulkTask, refs: Sequence[str], by_ref: Mapping[str, int]) -> list[int]:
+    targets: list[int] = []
+    for ref in refs:
+        if ref not in by_ref:
+            message = f"No task of this request has the ref {ref[:80]!r}"
+            raise TaskNotFound(message, details=_of_refs(f"{ref!r} is unknown"))
+        if ref == document.ref:
+            raise InvalidDependency(details=_of_refs(f"{ref!r} is the task itself"))
+        if by_ref[ref] in targets:
+            raise DuplicateDependency(details=_of_refs(f"{ref!r} is named twice"))
+        targets.append(by_ref[ref])
+    return targets
+
+
+def _check_acyclic(
+    documents: Sequence[BulkTask], siblings: Mapping[int, Sequence[int]]
+) -> None:
+    circle = find_circle([siblings.get(index, []) for index in range(len(documents))])
     if circle:
         with _at_index(circle[0]):
-            way = " → ".join(str(index) for index in (*circle, circle[0]))
-            raise DependencyCycle(details=[{"field": "depends_on_refs", "problem": way}])
+            way = " → ".join(str(documents[index].ref) for index in (*circle, circle[0]))
+            raise DependencyCycle(details=_of_refs(way))
 
 
-def _sibling(by_ref: dict[str, int], ref: str) -> int:
-    if ref not in by_ref:
-        raise TaskNotFound(f"No task of this request has the ref {ref[:80]!r}")
-    return by_ref[ref]
+def _of_refs(problem: str) -> list[dict[str, str]]:
+    return [{"field": "depends_on_refs", "problem": problem}]
