@@ -210,7 +210,7 @@ def _siblings(documents: Sequence[BulkTask]) -> dict[int, list[int]]:
 
 
 def _targets(document: BulkTask, refs: Sequence[str], by_ref: Mapping[str, int]) -> list[int]:
-    targets: list[int] = []
+    targets: dict[int, None] = {}
     for ref in refs:
         if ref not in by_ref:
             message = f"No task of this request has the ref {ref[:80]!r}"
@@ -219,8 +219,8 @@ def _targets(document: BulkTask, refs: Sequence[str], by_ref: Mapping[str, int])
             raise InvalidDependency(details=_of_refs(f"{ref!r} is the task itself"))
         if by_ref[ref] in targets:
             raise DuplicateDependency(details=_of_refs(f"{ref!r} is named twice"))
-        targets.append(by_ref[ref])
-    return targets
+        targets[by_ref[ref]] = None
+    return list(targets)
 
 
 def _check_acyclic(
