@@ -53,6 +53,10 @@ TWICE_SLOW := $(wildcard tests/stateful tests/process/test_two_hosts.py \
 	tests/process/test_failover.py tests/process/test_long_poll.py \
 	tests/faults/test_stalled_network.py)
 
+# How many times as long as usual a drill is.
+LONG ?= 1
+DRILL = TICKETS_DRILL=$(LONG) $(PYTEST) -m drill
+
 .PHONY: help install serve migrate test test-fast drill format lint types imports api-docs openapi e2e \
 	bench wheel check clean
 
@@ -110,10 +114,10 @@ test: install ## everything that must hold to land (ARGS= goes to pytest; SKIP_P
 test-fast: install ## the inner loop: domain, db, operations, http, contract, config
 	$(PYTEST) -q -n $(JOBS) --dist loadfile $(FAST) $(ARGS)
 
-drill: install ## the long seeded runs, on both databases
-	TICKETS_DRILL=1 $(PYTEST) $(SLOW) $(MORE) $(ARGS)
+drill: install ## long seeded runs, ~10 min on each database (LONG=3: half an hour; SKIP_POSTGRES=1 ARGS=)
+	$(DRILL) $(ARGS)
 	$(if $(SKIP_POSTGRES),,@scripts/test_postgres.sh $(PY))
-	$(if $(SKIP_POSTGRES),,TICKETS_DRILL=1 $(PYTEST) --database postgres $(SLOW) $(MORE) $(ARGS))
+	$(if $(SKIP_POSTGRES),,$(DRILL) --database postgres $(ARGS))
 
 format: install ## format the code and apply safe fixes
 	$(BIN)/ruff format .

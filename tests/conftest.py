@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from webtest import TestApp, TestRequest
 
-from tests import databases
+from tests import databases, drills
 from tests.factories import EPOCH_MS, Factory
 from tests.worlds import World
 from tickets.app import Application
@@ -32,6 +32,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     databases.Kind.choose(config.getoption("--database"))
+
+
+def pytest_report_header() -> str | None:
+    return None if drills.SEED is None else f"seeded: {drills.words()} repeats it"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say below a failure what repeats it."""
+    report = yield
+    if report.failed and drills.SEED is not None:
+        database = item.config.getoption("--database")
+        command = f"{drills.words()} pytest --database {database} '{item.nodeid}'"
+        report.sections.append(("The same again", command))
+    return report
 
 
 def pytest_unconfigure() -> None:

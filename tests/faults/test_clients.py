@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -12,18 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills import IS_DRILL, rounds
 from tests.factories import SIMPLE, Json
 from tests.faults.soundness import check_home
 from tests.process.clients import Client, Open, eventually, tickets, workers_of
 from tests.process.serving import Server, read_answer
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
+pytestmark = pytest.mark.drill
+
 THREADS = 4
 # Of each kind far more than there are threads.
 IDLE = 500
 BROKEN = 40
 AGENTS = 4
-LOOPS = 100 if IS_DRILL else 15
+LOOPS = rounds(15, drill=40)
 HEAD = b"POST /tasks HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n"
 
 
@@ -179,7 +180,6 @@ def count_answered(waiting: list[Open]) -> int:
     return count
 
 
-@pytest.mark.drill
 @pytest.mark.skipif(
     not IS_DRILL, reason="takes as long as a request may; needs TICKETS_DRILL=1"
 )

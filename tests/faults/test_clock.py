@@ -6,7 +6,6 @@ watchdogs go by the monotonic clock, which nobody can set.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills import rounds, seed
 from tests.factories import Json
 from tests.faults.agents import Memory, agents_at_work, begin, clock_offset_ms, look, rules
 from tests.faults.clocks import Span
@@ -25,9 +25,8 @@ from tests.process.clients import Client, Open, eventually
 from tests.process.crowd import Service
 from tests.process.serving import Server
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = random.randrange(1 << 32) if IS_DRILL else 8
-ROUNDS = 60 if IS_DRILL else 6
+SEED = seed(8)
+ROUNDS = rounds(6, drill=24)
 HOUR_MS = 3_600_000
 WAIT_MS = 1_500
 # Far beyond a wait, far below an hour.
@@ -174,10 +173,10 @@ def test_a_repeated_request_is_known_on_both_sides_of_a_jump(place: Place, hours
     assert len(place.client.pages("/tasks")) == 1
 
 
+@pytest.mark.drill
 def test_what_agents_saw_of_a_jumping_clock_has_an_explanation(
     tmp_path: Path, offset: Offset
 ) -> None:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     chance = random.Random(SEED)
     memory = Memory(service := Service())
     clock = Jumps(offset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from tests.drills import rounds, seed
 from tests.factories import SIMPLE, Json
 from tests.faults.small_disks import LEFT_BYTES_MAX, Disk, small_disk, ways
 from tests.faults.soundness import check_home
 from tests.process.clients import Client, eventually, tickets, workers_of
 from tests.process.serving import Server
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = random.randrange(1 << 32) if IS_DRILL else 8
-ROUNDS = 20 if IS_DRILL else 2
+SEED = seed(8)
+ROUNDS = rounds(2, drill=8)
 WRITERS = 4
 READS = ("/tasks", "/health", "/pipelines", "/changes", "/ops/queue", "/ready")
 TEXT = "x" * 4_000
@@ -119,9 +118,9 @@ def fill_and_clear(
     return [*titles, *(each.refused.body["title"] for each in filled)], len(refused)
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("way", ways())
 def test_a_full_disk_refuses_writes_whole_and_is_forgotten(tmp_path: Path, way: str) -> None:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     chance = random.Random(SEED)
     refused = 0
     with small_disk(way, tmp_path) as disk:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +12,7 @@ import pytest
 
 from tests import databases
 from tests.conftest import FrozenClock
+from tests.drills import IS_DRILL
 from tests.factories import EPOCH_MS
 from tests.faults.failing import (
     FAILURES,
@@ -33,12 +33,12 @@ from tickets.db.registry import sql_root
 from tickets.tracker import operations
 
 KINDS = pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
-IS_DRILL = "TICKETS_DRILL" in os.environ
 IS_SERVER = databases.Kind.chosen == databases.POSTGRES
 # A server undoes by itself what failed; that we undo our own mistakes there is for long runs.
-OF_SERVER = [each for each in FAILURES if IS_DRILL or each is not OURS] + [LOST]
+OF_SERVER = [each for each in (*FAILURES, LOST) if each is not OURS]
+LONG = [pytest.param(OURS, marks=pytest.mark.drill)] if IS_DRILL else []
 ALL_KINDS = pytest.mark.parametrize(
-    "failure", OF_SERVER if IS_SERVER else FAILURES, ids=lambda failure: failure.name
+    "failure", [*OF_SERVER, *LONG] if IS_SERVER else FAILURES, ids=lambda failure: failure.name
 )
 NEVER = 1 << 30
 # What another tracker left out, or what was pruned, is missing afterwards.

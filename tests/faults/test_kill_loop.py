@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills import rounds, seed
 from tests.faults.agents import Memory, agents_at_work, begin, look, rules
 from tests.faults.history import check
 from tests.faults.soundness import check_home
@@ -22,9 +23,8 @@ from tests.process.clients import Client, eventually, free_port, is_free, ticket
 from tests.process.crowd import Service, kill_all, two_workers_of
 from tests.process.serving import STOP_S, Server
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = random.randrange(1 << 32) if IS_DRILL else 8
-ROUNDS = 30 if IS_DRILL else 4
+SEED = seed(8)
+ROUNDS = rounds(4, drill=12)
 FEWEST_STEPS, MOST_STEPS = 20, 150
 
 
@@ -40,11 +40,11 @@ def kill_master(server: Server) -> None:
     eventually(lambda: is_free(server.port))
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("kill", [kill_all, kill_master])
 def test_what_agents_saw_of_killed_servers_has_an_explanation(
     tmp_path: Path, kill: Callable[[Server], None]
 ) -> None:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     chance = random.Random(SEED)
     flags = ("--port", str(free_port()), "--workers", "2")
     memory = Memory(service := Service())

@@ -8,7 +8,6 @@ on. At the end each side has everything once, and says the same.
 from __future__ import annotations
 
 import json
-import os
 import random
 import urllib.request
 from collections import Counter
@@ -17,6 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.drills import rounds, seed
 from tests.factories import Json
 from tests.faults.crews import at_work
 from tests.faults.linear_authors import WORKSPACE, Author
@@ -28,9 +30,8 @@ from tests.process.clients import Client, eventually, free_port
 from tests.process.crowd import Service, check_database, kill_all
 from tests.process.serving import START_S, Server, running
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = int(os.environ.get("TICKETS_SEED", random.randrange(1 << 32) if IS_DRILL else 8))
-ROUNDS = 20 if IS_DRILL else 3
+SEED = seed(8)
+ROUNDS = rounds(3, drill=8)
 FEWEST_CALLS, MOST_CALLS = 5, 40
 AUTHORS = 2
 # After this time, what was in flight has been lost with its process.
@@ -157,8 +158,8 @@ class Sides:
         assert links == {(each["id"], each["issueId"]) for each in self._shown["relations"]}
 
 
+@pytest.mark.drill
 def test_each_issue_is_there_once_whenever_a_service_is_killed(tmp_path: Path) -> None:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     chance = random.Random(SEED)
     clock = tmp_path / "offset"
     offset, port = Offset(clock), free_port()

@@ -7,13 +7,13 @@ service is started on what is left.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.drills import rounds, seed
 from tests.factories import EPOCH_MS
 from tests.faults.cuts import Past, recovered
 from tests.faults.disks import Disk
@@ -26,19 +26,18 @@ from tickets.db.migrations import migrate
 from tickets.db.registry import sql_root
 from tickets.db.sqlite import Durability
 
-# A long run has other moments each time; the seed of a failed one is in its report.
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = random.randrange(1 << 32) if IS_DRILL else 11
-ACTS = 400 if IS_DRILL else 100
+SEED = seed(11)
+ACTS = rounds(100, drill=160)
 AGENTS = 6
-ACTS_OF_EACH = 60 if IS_DRILL else 20
-CUTS = 2500 if IS_DRILL else 150
+ACTS_OF_EACH = rounds(20, drill=30)
+CUTS = rounds(150, drill=1_000)
 # Where losing is allowed, more than a third of the cuts lose something.
-CUTS_THAT_LOSE = 2500 if IS_DRILL else 50
-CUTS_OF_A_START = 1000 if IS_DRILL else 60
+CUTS_THAT_LOSE = rounds(50, drill=1_000)
+CUTS_OF_A_START = rounds(60, drill=400)
 
 # What a server does to its files is its own affair.
 pytestmark = [
+    pytest.mark.drill,
     pytest.mark.sqlite,
     pytest.mark.skipif(not can_record(), reason="Python has SQLite built in"),
 ]
@@ -59,7 +58,6 @@ WORK = pytest.mark.parametrize("work", [alone, together])
 
 @pytest.fixture
 def chance() -> random.Random:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     return random.Random(SEED)
 
 

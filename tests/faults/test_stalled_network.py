@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import pytest
 
 from tests import databases
 from tests.conftest import Client, FrozenClock
+from tests.drills import IS_DRILL
 from tests.factories import Factory, refused
 from tests.process.clients import Client as Agent
 from tests.process.clients import eventually, tickets
@@ -25,7 +25,6 @@ from tickets.db.postgres_database import PostgresDatabase
 
 pytestmark = pytest.mark.postgres
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
 STALLED_S = 0.5
 BUSY_TIMEOUT_MS = 500
 # The least that can be asked for.

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from tests.drills import rounds, seed
 from tests.faults.soundness import check_home
 from tests.process.clients import Client, eventually, free_port, is_free, tickets
 from tests.process.crowd import Service, crowd_at_work
 from tests.process.serving import STOP_S
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = random.randrange(1 << 32) if IS_DRILL else 8
-ROUNDS = 25 if IS_DRILL else 4
+SEED = seed(8)
+ROUNDS = rounds(4, drill=10)
 FEWEST_STEPS, MOST_STEPS = 20, 150
 
 
 # D-31
+@pytest.mark.drill
 def test_no_request_that_was_sent_before_the_signal_is_dropped(tmp_path: Path) -> None:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     chance = random.Random(SEED)
     flags = ("--port", str(free_port()), "--workers", "2")
     service = Service()

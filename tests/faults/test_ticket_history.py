@@ -7,15 +7,17 @@ the end also what each client was answered, with what the service shows.
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests import databases
 from tests.dispatching import check_tickets
+from tests.drills import rounds, seed
 from tests.factories import Json
 from tests.faults.agents import Memory, agents_at_work, look, rules
 from tests.faults.agents import begin as begin_games
@@ -37,9 +39,8 @@ from tests.worlds import World
 from tickets.clock import SystemClock
 from tickets.db.database import Database
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = int(os.environ.get("TICKETS_SEED", random.randrange(1 << 32) if IS_DRILL else 8))
-ROUNDS = 20 if IS_DRILL else 3
+SEED = seed(8)
+ROUNDS = rounds(3, drill=8)
 FEWEST_STEPS, MOST_STEPS = 40, 250
 PEOPLE, PLAYERS = 4, 3
 # What an agent may have in hand is made less at any time, and nothing is taken from it then.
@@ -98,8 +99,8 @@ def come_to_rest(client: Client) -> None:
     assert found == [], [(each["id"], each["status"], each["dispatch"]) for each in found]
 
 
+@pytest.mark.drill
 def test_tickets_tasks_events_and_ledger_agree_through_kills(tmp_path: Path) -> None:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     chance = random.Random(SEED)
     place = ("--port", str(free_port()), "--workers", "2")
     often = ("--dispatch-sweep-interval-ms", "200")

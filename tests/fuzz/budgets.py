@@ -1,25 +1,22 @@
-"""How long a property is tried: shortly and always the same, or long and with a seed."""
+"""How often a property is tried: always alike, or in a drill with what its seed brings."""
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, seed, settings
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import seed as begun_with
 
-IS_DRILL = "TICKETS_DRILL" in os.environ
-# A long run tries other things each time; its seed is in the report of a failure, and
-# TICKETS_SEED takes it back.
-SEED = int(os.environ.get("TICKETS_SEED") or random.randrange(1 << 32)) if IS_DRILL else 8
+from tests.drills import SEED, rounds
 
 
 def budget(examples: int, *, drill: int, **more: Any) -> settings:
     """Return the settings for so many examples, or for so many in a drill."""
     return settings(
-        max_examples=drill if IS_DRILL else examples,
-        derandomize=not IS_DRILL,
+        max_examples=rounds(examples, drill=drill),
+        derandomize=SEED is None,
         deadline=None,
         database=None,
         print_blob=True,
@@ -29,14 +26,14 @@ def budget(examples: int, *, drill: int, **more: Any) -> settings:
 
 
 def tried(examples: int, *, drill: int) -> Callable[[Any], Any]:
-    """Decorate a property with its budget."""
+    """Decorate a property with its budget, and as one that a drill tries longer."""
 
     def decorate(test: Any) -> Any:
-        return seeded(budget(examples, drill=drill)(test))
+        return pytest.mark.drill(seeded(budget(examples, drill=drill)(test)))
 
     return decorate
 
 
 def seeded(test: Any) -> Any:
-    """Return a property or a machine that begins with the seed of a drill."""
-    return seed(SEED)(test) if IS_DRILL else test
+    """Return a property or a machine that begins with the seed, where there is one."""
+    return test if SEED is None else begun_with(SEED)(test)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 
 import pytest
 
+from tests.drills import seed
 from tests.library.conftest import Told
 from tickets.sqlite_task_ledger import DEFAULT_MACHINE
 
-SEED = int(os.environ.get("TICKETS_SEED", "11"))
+SEED = seed(11)
 
 
 # L-11

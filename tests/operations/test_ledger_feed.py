@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests import drills
 from tests.conftest import Client, FrozenClock
 from tests.factories import REVIEW, Factory
 from tests.scratch import scratch_world
@@ -31,7 +31,7 @@ from tickets.tracker.domain.records import Claim
 from tickets.tracker.operations.task_feed import TaskFeed
 from tickets.tracker.routes import build_operations
 
-SEED = int(os.environ.get("TICKETS_SEED", "5"))
+SEED = drills.seed(5)
 TRIAGE: dict[str, Any] = {
     "initial": "todo",
     "states": {

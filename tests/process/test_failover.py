@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from tests import databases
+from tests.drills import IS_DRILL, rounds, seed
 from tests.factories import SIMPLE
 from tests.faults import history
 from tests.faults.agents import Memory, agents_at_work, begin, look, rules
@@ -31,11 +32,9 @@ from tickets.clock import SystemClock
 
 pytestmark = pytest.mark.postgres
 
-# A long run has other moments each time; the seed of a failed one is in its report.
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = random.randrange(1 << 32) if IS_DRILL else 8
-ROUNDS = 8 if IS_DRILL else 1
-RESTARTS = 20 if IS_DRILL else 2
+SEED = seed(8)
+ROUNDS = rounds(1, drill=3)
+RESTARTS = rounds(2, drill=8)
 # Between the two, some steps are answered before something happens.
 FEWEST_STEPS, MOST_STEPS = 40, 120
 # A service that waits for the new primary, and one that says 503 until it is there.
@@ -142,10 +141,10 @@ def waiting_commits(primary: PostgresServer) -> int:
 
 @pytest.fixture
 def chance() -> random.Random:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     return random.Random(SEED)
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("number", range(ROUNDS))
 @pytest.mark.parametrize(("patience_ms", "is_cut"), WAYS)
 def test_a_standby_takes_the_place_of_a_primary_that_crashed(
@@ -250,6 +249,7 @@ def has_pipeline(standby: PostgresServer) -> bool:
     return False
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_database_that_is_restarted_under_load_loses_nothing(
     tmp_path: Path, chance: random.Random, mode: str

@@ -14,25 +14,24 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills import rounds, seed
 from tests.factories import SIMPLE
 from tests.process.clients import Client, Open, eventually, free_port, tickets, workers_of
 from tests.process.crowd import Service, check_database, crowd_at_work, kill_all, two_workers_of
 
-# A long run has other moments each time; the seed of a failed one is in its report.
-IS_DRILL = "TICKETS_DRILL" in os.environ
-SEED = random.randrange(1 << 32) if IS_DRILL else 8
-ROUNDS = 100 if IS_DRILL else 8
+SEED = seed(8)
+ROUNDS = rounds(8, drill=40)
 # Between the two, some steps of a round are answered before it ends.
 FEWEST_STEPS, MOST_STEPS = 20, 150
 
 
 @pytest.fixture
 def chance() -> random.Random:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     return random.Random(SEED)
 
 
 # D-40
+@pytest.mark.drill
 def test_nothing_is_lost_or_doubled_when_all_processes_are_killed(
     tmp_path: Path, chance: random.Random
 ) -> None:
@@ -57,6 +56,7 @@ def test_nothing_is_lost_or_doubled_when_all_processes_are_killed(
     check_database(tmp_path)
 
 
+@pytest.mark.drill
 def test_nothing_is_lost_or_doubled_when_single_workers_are_killed(
     tmp_path: Path, chance: random.Random
 ) -> None:

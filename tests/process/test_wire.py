@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.fuzz.budgets import SEED, tried
+from tests.fuzz.budgets import tried
 from tests.fuzz.odd import broken
 from tests.process.clients import Client, tickets, workers_of
 from tests.process.serving import START_S, Server
@@ -98,7 +98,6 @@ AMBIGUOUS = [
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    print(f"seed {SEED}")  # noqa: T201  # pytest shows it where the test fails
     home: Path = tmp_path_factory.mktemp("server")
     flags = ("--workers", "1", "--threads", "4", "--http-parser", request.param)
     with tickets(home, *flags) as server:
@@ -164,13 +163,13 @@ def test_the_requests_that_are_broken_here_are_sound(server: Server) -> None:
     assert [status for status, _ in found] == [200, 404, 204, 204, 204, 400]
 
 
-@tried(200, drill=3_000)
+@tried(200, drill=1_200)
 @given(data=st.data())
 def test_broken_requests_are_refused_or_answered(server: Server, data: Any) -> None:
     check(conversation(server, data.draw(broken(data.draw(STREAMS), piece=PIECES))))
 
 
-@tried(50, drill=500)
+@tried(50, drill=200)
 @given(st.binary(max_size=200))
 @example(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
 def test_what_is_no_http_at_all_is_refused_or_cut_off(server: Server, sent: bytes) -> None:
@@ -180,7 +179,7 @@ def test_what_is_no_http_at_all_is_refused_or_cut_off(server: Server, sent: byte
     assert all(status == 400 for status, _ in found)
 
 
-@tried(100, drill=1_000)
+@tried(100, drill=400)
 @given(
     line=st.sampled_from(AMBIGUOUS),
     before=st.sampled_from([b"", b"X: 1\r\n", b"Connection: keep-alive\r\n"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.dispatching import Desk, check_tickets
+from tests.drills import rounds, seed
 from tests.worlds import World, looked_up, refusal
 from tickets.db.repeating import repeated
 from tickets.errors import TicketsError
@@ -21,7 +21,8 @@ from tickets.lifecycle.domain.documents import DispatchSettings, TeamDocument
 
 THREADS = 20
 ROUNDS = 8
-SEEDS = range(1, 31) if "TICKETS_DRILL" in os.environ else (1, 2)
+SEED = seed(1)
+HISTORIES = rounds(2, drill=12)
 # What a run that was withdrawn or ended by somebody else is told.
 OVER = {"expired", "not_found"}
 
@@ -326,11 +327,12 @@ def test_a_link_and_a_start_at_once_are_one_after_the_other(
         desk.check()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.drill
+@pytest.mark.parametrize("number", range(HISTORIES))
 def test_whatever_comes_at_once_nothing_contradicts_itself(
-    desk: Desk, crowd: ThreadPoolExecutor, seed: int
+    desk: Desk, crowd: ThreadPoolExecutor, number: int
 ) -> None:
-    world = desk.world
+    world, history = desk.world, SEED + number
     # Both from the start: who has more in hand when a limit is set may finish that.
     for agent_id in (desk.agent_id, desk.other_agent_id):
         desk.agent(agent_id, max_active_tickets=2)
@@ -386,9 +388,12 @@ def test_whatever_comes_at_once_nothing_contradicts_itself(
 
     codes = together(
         crowd,
-        *(partial(agent, desk.agent_id, random.Random(f"{seed}a{n}")) for n in range(2)),
-        *(partial(agent, desk.other_agent_id, random.Random(f"{seed}b{n}")) for n in range(2)),
-        *(partial(person, random.Random(f"{seed}p{n}")) for n in range(4)),
+        *(partial(agent, desk.agent_id, random.Random(f"{history}a{n}")) for n in range(2)),
+        *(
+            partial(agent, desk.other_agent_id, random.Random(f"{history}b{n}"))
+            for n in range(2)
+        ),
+        *(partial(person, random.Random(f"{history}p{n}")) for n in range(4)),
     )
 
     assert codes == [None] * 8
