@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.drills import factor_of, rounds, seed_of
+from tests.fuzz.budgets import tried
 
 TESTS = Path(__file__).resolve().parents[1]
 # Whoever asks one of these modules for one of these names may do more in a drill.
 ASKED = ("tests.drills", "tests.fuzz.budgets")
 LENGTHS = {"rounds", "IS_DRILL", "budget", "tried"}
-# The decorator marks by itself.
+# The decorator marks by itself, as is tested below.
 MARK, MARKING = "pytest.mark.drill", "tried"
 MODULES = [
     path for path in sorted(TESTS.rglob("test_*.py")) if path.name != Path(__file__).name
@@ -142,3 +143,10 @@ def test_neither(): pass
         {"test_longer", "test_both"},
         {"test_marked", "test_both"},
     )
+
+
+def test_a_property_that_is_tried_is_marked() -> None:
+    @tried(1, drill=2)
+    def some() -> None: ...
+
+    assert "drill" in [mark.name for mark in some.pytestmark]
