@@ -26,7 +26,7 @@ from tests.process.crowd import Service
 from tests.process.serving import Server
 
 SEED = seed(8)
-ROUNDS = rounds(6, drill=24)
+ROUNDS = rounds(6, drill=36)
 HOUR_MS = 3_600_000
 WAIT_MS = 1_500
 # Far beyond a wait, far below an hour.

@@ -31,7 +31,7 @@ from tests.process.crowd import Service, check_database, kill_all
 from tests.process.serving import START_S, Server, running
 
 SEED = seed(8)
-ROUNDS = rounds(3, drill=8)
+ROUNDS = rounds(3, drill=10)
 FEWEST_CALLS, MOST_CALLS = 5, 40
 AUTHORS = 2
 # After this time, what was in flight has been lost with its process.

@@ -32,8 +32,8 @@ AGENTS = 6
 ACTS_OF_EACH = rounds(20, drill=30)
 CUTS = rounds(150, drill=1_000)
 # Where losing is allowed, more than a third of the cuts lose something.
-CUTS_THAT_LOSE = rounds(50, drill=1_000)
-CUTS_OF_A_START = rounds(60, drill=400)
+CUTS_THAT_LOSE = rounds(50, drill=500)
+CUTS_OF_A_START = rounds(60, drill=600)
 
 # What a server does to its files is its own affair.
 pytestmark = [

@@ -73,7 +73,7 @@ def test_most_lists_have_a_second_page(place: Place) -> None:
 
 
 @pytest.mark.parametrize("path", LISTS)
-@tried(40, drill=120)
+@tried(40, drill=80)
 @given(data=st.data())
 def test_any_cursor_is_a_place_in_the_list_or_refused(
     place: Place, path: str, data: Any

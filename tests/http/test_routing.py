@@ -50,7 +50,7 @@ def meant(routes: dict[Any, set[str]], path: tuple[str, ...], method: str) -> An
     return next((each for each in fitting if method in routes[each]), (*fitting, None)[0])
 
 
-@tried(50, drill=400)
+@tried(50, drill=200)
 @given(routes=ROUTES)
 def test_every_path_means_what_the_rule_says(routes: dict[Any, set[str]]) -> None:
     router = routed(routes)

@@ -33,7 +33,7 @@ from tickets.clock import SystemClock
 pytestmark = pytest.mark.postgres
 
 SEED = seed(8)
-ROUNDS = rounds(1, drill=3)
+ROUNDS = rounds(1, drill=2)
 RESTARTS = rounds(2, drill=8)
 # Between the two, some steps are answered before something happens.
 FEWEST_STEPS, MOST_STEPS = 40, 120
