@@ -17,9 +17,8 @@ ASKED = ("tests.drills", "tests.fuzz.budgets")
 LENGTHS = {"rounds", "IS_DRILL", "budget", "tried"}
 # The decorator marks by itself, as is tested below.
 MARK, MARKING = "pytest.mark.drill", "tried"
-MODULES = [
-    path for path in sorted(TESTS.rglob("test_*.py")) if path.name != Path(__file__).name
-]
+PYTHON = [path for path in sorted(TESTS.rglob("*.py")) if path.name != Path(__file__).name]
+MODULES = [path for path in PYTHON if path.name.startswith("test_")]
 FAMILIES = {"stateful", "process", "faults", "fuzz", "races"}
 
 
@@ -59,15 +58,9 @@ def top_level(module: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
             case ast.FunctionDef() | ast.ClassDef():
                 yield statement.name, statement
             case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
-                targets = (
-                    statement.targets
-                    if isinstance(statement, ast.Assign)
-                    else [statement.target]
-                )
-                for each in targets:
-                    for name in ast.walk(each):
-                        if isinstance(name, ast.Name):
-                            yield name.id, statement
+                for node in ast.walk(statement):
+                    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                        yield node.id, statement
 
 
 def names_in(statement: ast.stmt) -> Iterator[str]:
@@ -96,15 +89,23 @@ def behind(source: str) -> dict[str, set[str]]:
     return found
 
 
+def asked_for(source: str) -> set[str]:
+    """Return the names under which a module asks how long something is."""
+    imported = {
+        (node.module, name.name)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    names = {name for module, name in imported if module in ASKED and name in LENGTHS}
+    whole = {f"drills.{name}" for name in LENGTHS if ("tests", "drills") in imported}
+    return names | whole
+
+
 def longer_and_marked(source: str) -> tuple[set[str], set[str]]:
     """Return the tests of a module that are longer in a drill, and those marked so."""
     tests = behind(source).items()
-    lengths = LENGTHS & {
-        name.name
-        for node in ast.parse(source).body
-        if isinstance(node, ast.ImportFrom) and node.module in ASKED
-        for name in node.names
-    }
+    lengths = asked_for(source)
     marks = {MARK} | lengths & {MARKING}
     return (
         {test for test, reached in tests if reached & lengths},
@@ -123,8 +124,20 @@ def test_just_what_is_longer_in_a_drill_is_marked() -> None:
     assert families >= FAMILIES
 
 
+def test_only_tests_ask_how_long_they_are() -> None:
+    asking = {
+        path.name
+        for path in PYTHON
+        if path not in MODULES and asked_for(path.read_text(encoding="utf-8"))
+    }
+
+    # The first tells of the seed.
+    assert asking == {"conftest.py", "budgets.py"}
+
+
 def test_a_length_or_a_mark_that_stands_alone_is_noticed() -> None:
     source = """
+from tests import drills
 from tests.drills import rounds
 from tests.fuzz.budgets import tried
 ROUNDS = rounds(1, drill=2)
@@ -132,6 +145,7 @@ class Crowd:
     count = ROUNDS
 def made(): return Crowd()
 def test_longer(made): pass
+def test_longer_too(): drills.rounds(1, drill=2)
 @pytest.mark.drill
 def test_marked(): pass
 @tried(1, drill=2)
@@ -139,10 +153,10 @@ def test_both(): pass
 def test_neither(): pass
 """
 
-    assert longer_and_marked(source) == (
-        {"test_longer", "test_both"},
-        {"test_marked", "test_both"},
-    )
+    longer, marked = longer_and_marked(source)
+
+    assert longer == {"test_longer", "test_longer_too", "test_both"}
+    assert marked == {"test_marked", "test_both"}
 
 
 def test_a_property_that_is_tried_is_marked() -> None:
