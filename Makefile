@@ -48,7 +48,7 @@ TWICE := $(wildcard tests/operations tests/http tests/linear tests/contract test
 	tests/faults/test_failing_statements.py tests/faults/test_foreign_lock.py \
 	tests/faults/test_kill_loop.py tests/faults/test_stop.py tests/faults/test_ticket_history.py \
 	tests/faults/test_linear_kills.py)
-# Those that have a moment to be prompt in; all others of their layers are left to the drill.
+# Those that have a moment to be prompt in; all others of their layers run there only as a drill.
 TWICE_SLOW := $(wildcard tests/stateful tests/process/test_two_hosts.py \
 	tests/process/test_failover.py tests/process/test_long_poll.py \
 	tests/faults/test_stalled_network.py)
