@@ -63,6 +63,7 @@ def serve(settings: Settings) -> int:
     Raises ConfigError and the errors of the database where it cannot start.
     """
     check_exposure(settings)
+    check_parser(settings)
     _exit_on_signals()
     with closing(listen(settings)) as listener, ExitStack() as stack:
         is_new = isinstance(settings.db, Path) and not settings.db.exists()
@@ -78,6 +79,23 @@ def serve(settings: Settings) -> int:
             _say(f"tickets: {settings.shown_db} is new\n")
         run(settings, listener, load=_load_application)
     return 0
+
+
+def check_parser(settings: Settings) -> None:
+    """Return unless the parser in C is insisted on and missing: gunicorn answers 500 then.
+
+    Raises ConfigError.
+    """
+    if settings.http_parser != "fast":
+        return
+    try:
+        # Also missing from one that is too old for gunicorn.
+        from gunicorn_h1c import LimitRequestLine  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "http_parser is fast, but the parser in C is not installed: install the extra fast"
+            " (pip install 'tickets-tracker[fast]'), which wants a C compiler"
+        ) from error
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -121,6 +121,26 @@ def test_a_database_that_cannot_be_is_status_1_and_a_sentence(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("text", ["raise ImportError", "version = 'of long ago'"])
+def test_a_parser_in_c_that_is_missing_and_insisted_on_is_status_1_and_a_sentence(
+    tmp_path: Path, text: str
+) -> None:
+    # Found before any that is installed.
+    (tmp_path / "gunicorn_h1c.py").write_text(text)
+
+    command = ("serve", "--port", "0")
+    by_flag = run_cli(*command, "--http-parser", "fast", home=tmp_path)
+    by_variable = run_cli(*command, home=tmp_path, TICKETS_HTTP_PARSER="fast")
+
+    for result in (by_flag, by_variable):
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.count("\n") == 1
+        assert "install the extra fast (" in result.stderr
+    with running([*SERVE, "--port", "0", "--db", "t.db"], home=tmp_path) as server:
+        assert server.get("/health")[0] == 200
+        assert server.stop() == 0
+
+
 # D-33
 def test_a_bad_token_is_never_shown(tmp_path: Path) -> None:
     result = run_cli("--token", " hunter2 ", home=tmp_path)
