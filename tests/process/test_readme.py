@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -193,6 +194,60 @@ def test_a_shell_agent_that_is_stopped_gives_its_task_back(
             assert client.claim("coder")["task"]["id"] == task_id
             eventually(lambda: all(is_gone(pid) for pid in begun))
             eventually(lambda: is_over(process.pid))
+
+
+# Where the agent has a task and may not know it yet: a program, and what it is asked for.
+MOMENTS = [
+    ("curl", "/leases/claim"),
+    ("jq", ".run.id"),
+    ("jq", ".lease_id"),
+    ("jq", ".lease_token"),
+    ("jq", ".task.description"),
+]
+
+
+@pytest.mark.parametrize("kind", SHELLS)
+def test_a_shell_agent_that_is_stopped_right_after_a_claim_gives_that_task_back(
+    tmp_path: Path, shell: dict[str, str], kind: str
+) -> None:
+    program(tmp_path, 'read line; [ "$line" = short ] || exec sleep 60')
+    with tickets(tmp_path, "--workers", "1") as server, Client(server) as client:
+        pipeline_id = client.pipeline(REVIEW)
+        script = shell_of(README, AGENT, server.port)
+        for moment in MOMENTS:
+            slow = {**shell, "PATH": dawdling(tmp_path, shell["PATH"], *moment)}
+            # The token of the task before is not that of the other.
+            before = client.task(pipeline_id, description="short\n")
+            with agent(script, slow, tmp_path, kind=kind) as process:
+                await_stage(client, before, "review")
+                (tmp_path / "hold").touch()
+                task_id = client.task(pipeline_id, description="long\n")
+                eventually((tmp_path / "held").exists)
+                process.terminate()
+                (tmp_path / "hold").unlink()
+
+                process.wait(STOP_S)
+            assert client.get(f"/tasks/{task_id}")["latest_run"]["status"] == "released", moment
+            client.post(f"/tasks/{task_id}/cancel", {})
+            (tmp_path / "held").unlink()
+
+
+def await_stage(client: Client, task_id: str, stage: str) -> None:
+    """Wait until a task is in a stage."""
+    eventually(lambda: client.get(f"/tasks/{task_id}")["stage"] == stage)
+
+
+def dawdling(home: Path, path: str, program: str, wanted: str) -> str:
+    """Return a PATH with a program that, asked for something, is not over while ``hold`` is."""
+    real = shutil.which(program, path=path)
+    slow = Path(tempfile.mkdtemp(dir=home))
+    pause = "while [ -e hold ]; do touch held; sleep 0.01; done"
+    (slow / program).write_text(
+        f'#!/bin/sh\n{real} "$@"; status=$?\n'
+        f'case "$*" in *{wanted}*) {pause} ;; esac; exit $status\n'
+    )
+    (slow / program).chmod(0o755)
+    return f"{slow}:{path}"
 
 
 @pytest.mark.parametrize("kind", SHELLS)
