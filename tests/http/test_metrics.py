@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Client, FrozenClock
-from tests.factories import EPOCH_MS, Factory
+from tests.factories import EPOCH_MS, REVIEW, Factory
 from tests.worlds import World
 from tickets import __version__
 from tickets.db.registry import Registry
@@ -187,6 +187,23 @@ def test_the_age_of_the_oldest_task_and_leases_that_are_overdue(
 
     assert scrape['tickets_oldest_claimable_seconds{role="coder"}'] == 1.5
     assert scrape['tickets_leases_overdue{role="coder"}'] == 1
+
+
+def test_the_age_of_the_oldest_task_counts_since_it_was_created(
+    scrape: Scrape, make: Factory, clock: FrozenClock
+) -> None:
+    make.task(make.pipeline(REVIEW))
+    clock.advance(ms=60_000)
+    make.transition(make.claim(), "submit")
+    clock.advance(ms=500)
+
+    assert scrape['tickets_oldest_claimable_seconds{role="reviewer"}'] == 60.5
+    # What the alert of a queue that nobody serves asks, which a stage that comes late is not.
+    assert scrape['tickets_tasks{role="reviewer",state="claimable"}'] == 1
+    assert scrape['tickets_tasks{role="reviewer",state="leased"}'] == 0
+    make.claim("reviewer")
+    assert scrape['tickets_tasks{role="reviewer",state="claimable"}'] == 0
+    assert scrape['tickets_tasks{role="reviewer",state="leased"}'] == 1
 
 
 @pytest.mark.sqlite

@@ -60,7 +60,7 @@ def _queue_readings(roles: list[RoleQueue]) -> Iterable[Metric]:
     )
     age = GaugeMetricFamily(
         "tickets_oldest_claimable_seconds",
-        "How long the oldest claimable task of a role has been there, 0 without one.",
+        "Age of the oldest claimable task of a role since it was created; 0 without one.",
         labels=["role"],
     )
     overdue = GaugeMetricFamily(

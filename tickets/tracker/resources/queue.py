@@ -21,8 +21,9 @@ class QueueStatistics:
         """``GET /ops/queue?near_expiry_ms=&stuck_ms=`` → 200 ``{"roles": [...], …}``.
 
         Of a role's tasks each is claimable, scheduled, blocked, leased or dead-lettered;
-        ``assigned_count`` are the claimable ones that are reserved for one agent. Leases
-        that end within ``near_expiry_ms`` are near expiry, runs that are ``stuck_ms`` old
-        are stuck.
+        ``assigned_count`` are the claimable ones that are reserved for one agent. The age
+        of the oldest counts since it was created, so a stage that comes late in a pipeline
+        shows the time of all stages. Leases that end within ``near_expiry_ms`` are near
+        expiry, runs that are ``stuck_ms`` old are stuck.
         """
         return self._queue.statistics(query)
