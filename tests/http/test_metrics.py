@@ -49,6 +49,17 @@ def test_counters_are_there_before_they_count(scrape: Scrape) -> None:
     assert scrape["tickets_worker_starts_total"] == 0
 
 
+def test_a_full_disk_has_a_count_for_each_route_that_writes(
+    scrape: Scrape, client: Client, make: Factory
+) -> None:
+    make.no_claim()
+    client.get("/tasks", status=200)
+
+    labels = 'method="POST",route="/leases/claim",status="507"'
+    assert scrape[f"tickets_http_requests_total{{{labels}}}"] == 0
+    assert 'route="/tasks",status="507"' not in client.get("/metrics", status=200).text
+
+
 def test_claims_are_counted_by_outcome_and_tasks_as_facts(
     scrape: Scrape, make: Factory, client: Client
 ) -> None:

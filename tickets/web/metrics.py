@@ -25,6 +25,7 @@ from tickets.web.counters import LATENCY_BUCKETS_S, Key, Row, shared
 from tickets.web.endpoint import endpoint
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+WRITE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 _REQUESTS = "tickets_http_request_seconds"
 _WRITES = "tickets_write_seconds"
@@ -156,6 +157,10 @@ def _requests(rows: list[Row]) -> Iterable[Metric]:
     for row in rows:
         requests[row.key[1:]] += sum(row.buckets)
         workers[str(row.table)] += sum(row.buckets)
+    for method, route, _ in list(requests):
+        if method in WRITE_METHODS:
+            # There before it occurs, because the first one is an alert.
+            requests.setdefault((method, route, "507"), 0)
     for labels, count in sorted(requests.items()):
         counted.add_metric(labels, count)
     for worker, count in sorted(workers.items()):
