@@ -114,7 +114,8 @@ def kind_of(schema: Json) -> str:
         kinds = [kind_of(kind) for kind in schema["anyOf"]]
         return " or ".join(kinds)
     if "$ref" in schema:
-        return f"[{schema['$ref'].rsplit('/', maxsplit=1)[-1]}](#documents)"
+        name = schema["$ref"].rsplit("/", maxsplit=1)[-1]
+        return f"[{name}](#{name.lower()})"
     if "enum" in schema:
         return " or ".join(f"`{word}`" for word in schema["enum"])
     if schema.get("type") == "array":

@@ -100,7 +100,11 @@ class TaskBulk:
         errors=(Invalid, PipelineNotFound, TaskNotFound, DuplicateDependency, DependencyCycle),
     )
     def on_post(self, _req: Request, _resp: Response, document: BulkTasks) -> CreatedMany:
-        """``POST /tasks/bulk`` → 201 ``{"ids": [str, …]}``; a refusal names the item."""
+        """``POST /tasks/bulk`` → 201 ``{"ids": [str, …]}``; a refusal names the item.
+
+        At most 10 000 items, all of them or none; the ids come in the order of the items.
+        ``depends_on_refs`` may name the ``ref`` of any sibling, also of a later one.
+        """
         return CreatedMany(ids=self._creation.create_many(_items(document)))
 
 
