@@ -9,6 +9,7 @@ from tickets.errors import (
     DuplicateDependency,
     Invalid,
     InvalidCursor,
+    InvalidDependency,
     InvalidLimit,
     NotDeadLettered,
     NotFound,
@@ -97,7 +98,14 @@ class TaskBulk:
         body_items=("tasks", BulkTask),
         answer=CreatedMany,
         status=201,
-        errors=(Invalid, PipelineNotFound, TaskNotFound, DuplicateDependency, DependencyCycle),
+        errors=(
+            Invalid,
+            InvalidDependency,
+            PipelineNotFound,
+            TaskNotFound,
+            DuplicateDependency,
+            DependencyCycle,
+        ),
     )
     def on_post(self, _req: Request, _resp: Response, document: BulkTasks) -> CreatedMany:
         """``POST /tasks/bulk`` → 201 ``{"ids": [str, …]}``; a refusal names the item.
