@@ -24,7 +24,7 @@ THREADS = 4
 IDLE = 500
 BROKEN = 40
 AGENTS = 4
-LOOPS = rounds(15, drill=30)
+LOOPS = rounds(15, drill=20)
 HEAD = b"POST /tasks HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n"
 
 

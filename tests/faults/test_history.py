@@ -15,7 +15,7 @@ from tests.process.crowd import Service
 from tests.process.serving import Server
 
 SEED = seed(8)
-STEPS = rounds(1_500, drill=7_000)
+STEPS = rounds(1_500, drill=6_000)
 STEPS_TO_BE_CAUGHT = 600
 
 

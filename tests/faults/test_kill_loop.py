@@ -24,7 +24,7 @@ from tests.process.crowd import Service, kill_all, two_workers_of
 from tests.process.serving import STOP_S, Server
 
 SEED = seed(8)
-ROUNDS = rounds(4, drill=18)
+ROUNDS = rounds(4, drill=14)
 FEWEST_STEPS, MOST_STEPS = 20, 150
 
 

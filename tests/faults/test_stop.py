@@ -17,7 +17,7 @@ from tests.process.crowd import Service, crowd_at_work
 from tests.process.serving import STOP_S
 
 SEED = seed(8)
-ROUNDS = rounds(4, drill=14)
+ROUNDS = rounds(4, drill=12)
 FEWEST_STEPS, MOST_STEPS = 20, 150
 
 

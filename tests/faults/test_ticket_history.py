@@ -40,7 +40,7 @@ from tickets.clock import SystemClock
 from tickets.db.database import Database
 
 SEED = seed(8)
-ROUNDS = rounds(3, drill=16)
+ROUNDS = rounds(3, drill=12)
 FEWEST_STEPS, MOST_STEPS = 40, 250
 PEOPLE, PLAYERS = 4, 3
 # What an agent may have in hand is made less at any time, and nothing is taken from it then.

@@ -9,13 +9,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import seed as begun_with
 
+from tests import databases
 from tests.drills import SEED, rounds
+
+# What asks a server takes several times as long, and a drill is to take no longer there.
+_SHARE = 1.0 if databases.Kind.chosen == databases.SQLITE else 0.25
 
 
 def budget(examples: int, *, drill: int, **more: Any) -> settings:
-    """Return the settings for so many examples, or for so many in a drill."""
+    """Return the settings for so many examples, or for so many in a drill on SQLite."""
     return settings(
-        max_examples=rounds(examples, drill=drill),
+        max_examples=rounds(examples, drill=round(drill * _SHARE)),
         derandomize=SEED is None,
         deadline=None,
         database=None,

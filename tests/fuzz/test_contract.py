@@ -86,7 +86,7 @@ def is_left_out(case: Any) -> bool:
 
 
 @negative.parametrize()
-@tried(5, drill=10)
+@tried(5, drill=15)
 def test_data_that_breaks_the_contract_is_refused(case: Any) -> None:
     place = here.place
     assert place is not None
@@ -173,7 +173,7 @@ def test_calls_that_follow_each_other_keep_the_contract() -> None:
     Linked.answered.clear()
 
     run_state_machine_as_test(
-        seeded(Linked), settings=budget(20, drill=30, stateful_step_count=30)
+        seeded(Linked), settings=budget(20, drill=40, stateful_step_count=30)
     )
 
     never = {label for label in (*FIRST_CALLS, *ON_RUNS) if not Linked.answered[label]}

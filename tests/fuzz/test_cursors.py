@@ -73,7 +73,7 @@ def test_most_lists_have_a_second_page(place: Place) -> None:
 
 
 @pytest.mark.parametrize("path", LISTS)
-@tried(40, drill=80)
+@tried(40, drill=120)
 @given(data=st.data())
 def test_any_cursor_is_a_place_in_the_list_or_refused(
     place: Place, path: str, data: Any
@@ -106,7 +106,7 @@ def test_any_cursor_is_a_place_in_the_list_or_refused(
         assert items == whole[start : start + len(items)]
 
 
-@tried(200, drill=500)
+@tried(200, drill=750)
 @given(TEXTS | st.from_regex(r"[+-]?[0-9]{1,25}(:.*)?", fullmatch=True))
 def test_a_cursor_is_read_as_a_64_bit_integer_or_refused(text: str) -> None:
     with suppress(InvalidCursor):
@@ -115,7 +115,7 @@ def test_a_cursor_is_read_as_a_64_bit_integer_or_refused(text: str) -> None:
         assert -MAX_INT64 <= parse_time_cursor(text)[0] <= MAX_INT64
 
 
-@tried(100, drill=240)
+@tried(100, drill=360)
 @given(st.integers(-MAX_INT64, MAX_INT64), st.text(min_size=1))
 def test_a_cursor_is_read_as_it_was_written(number: int, id_: str) -> None:
     assert parse_id_cursor(str(number)) == number

@@ -109,7 +109,7 @@ def test_the_documents_that_are_changed_here_are_sound(
 
 
 @OPERATIONS
-@tried(40, drill=60)
+@tried(40, drill=90)
 @given(data=st.data())
 def test_a_document_with_one_wrong_field_is_refused(
     place: Place, operation: tuple[str, str], data: Any
@@ -123,7 +123,7 @@ def test_a_document_with_one_wrong_field_is_refused(
 
 
 @OPERATIONS
-@tried(20, drill=40)
+@tried(20, drill=60)
 @given(data=st.data())
 def test_a_document_with_broken_bytes_is_more_than_refused_never(
     place: Place, operation: tuple[str, str], data: Any
@@ -133,7 +133,7 @@ def test_a_document_with_broken_bytes_is_more_than_refused_never(
     send(place, operation, data.draw(broken(whole, piece=PIECES)))
 
 
-@tried(100, drill=240)
+@tried(100, drill=360)
 @given(VALUES)
 def test_what_is_stored_comes_back_or_was_refused(place: Place, value: Any) -> None:
     raw = json.dumps({"value": value}).encode()

@@ -116,7 +116,7 @@ def test_the_exports_that_are_changed_here_are_sound(place: Place) -> None:
             assert "partialSuccess" not in answer.json
 
 
-@tried(100, drill=300)
+@tried(100, drill=450)
 @given(mutated(EXPORT))
 def test_an_export_with_one_wrong_field_is_stored_or_refused(
     place: Place, changed: object
@@ -124,7 +124,7 @@ def test_an_export_with_one_wrong_field_is_stored_or_refused(
     export(place, json.dumps(changed).encode(), JSON)
 
 
-@tried(120, drill=300)
+@tried(120, drill=450)
 @given(broken(a_message(), piece=PIECES) | st.binary(max_size=100))
 def test_broken_protobuf_is_kept_and_never_refused(place: Place, body: bytes) -> None:
     answer = export(place, body, PROTOBUF)
@@ -132,7 +132,7 @@ def test_broken_protobuf_is_kept_and_never_refused(place: Place, body: bytes) ->
     assert answer.status == 200
 
 
-@tried(15, drill=40)
+@tried(15, drill=60)
 @given(st.integers(0, 5_000))
 def test_protobuf_of_any_depth_is_kept(place: Place, depth: int) -> None:
     answer = export(place, a_message(attribute=nested(depth)), PROTOBUF)
@@ -140,7 +140,7 @@ def test_protobuf_of_any_depth_is_kept(place: Place, depth: int) -> None:
     assert answer.status in (200, 413)
 
 
-@tried(120, drill=300)
+@tried(120, drill=450)
 @given(data=st.data(), kind=st.sampled_from([JSON, PROTOBUF]))
 def test_a_broken_encoding_is_read_or_refused(
     place: Place, data: st.DataObject, kind: tuple[str, str]
@@ -155,7 +155,7 @@ def test_a_broken_encoding_is_read_or_refused(
     export(place, body, kind, ("Content-Encoding", header))
 
 
-@tried(20, drill=60)
+@tried(20, drill=90)
 @given(
     size=st.integers(MAX_BODY_BYTES - 2, MAX_BODY_BYTES * 300),
     encoding=st.sampled_from(["gzip", "deflate"]),

@@ -38,7 +38,7 @@ LENGTHS = st.one_of(
 BODY = b'{"value":1}'
 
 
-@tried(120, drill=300)
+@tried(120, drill=450)
 @given(match=st.none() | TAGS, none_match=st.none() | TAGS, is_there=st.booleans())
 def test_a_write_on_condition_is_done_or_refused(
     place: Place, match: str | None, none_match: str | None, is_there: bool
@@ -61,7 +61,7 @@ def test_a_write_on_condition_is_done_or_refused(
         assert put.status != 204
 
 
-@tried(120, drill=300)
+@tried(120, drill=450)
 @given(key=VALUES)
 def test_a_repeated_key_is_one_write_whatever_it_is(place: Place, key: str) -> None:
     headers = [JSON, ("Idempotency-Key", key)]
@@ -78,7 +78,7 @@ def test_a_repeated_key_is_one_write_whatever_it_is(place: Place, key: str) -> N
         assert other.code == "idempotency_conflict"
 
 
-@tried(120, drill=300)
+@tried(120, drill=450)
 @given(
     value=VALUES
     | st.text("0123456789abcdefABCDEF", min_size=62, max_size=66).map("Bearer ".__add__)
@@ -97,7 +97,7 @@ def test_no_other_token_opens_a_lease(place: Place, value: str) -> None:
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
-@tried(150, drill=300)
+@tried(150, drill=450)
 @given(value=VALUES)
 def test_a_request_is_named_as_it_asked_or_by_the_service(place: Place, value: str) -> None:
     answer = place.send("GET", "/tasks?limit=1", headers=[("X-Request-Id", value)])
@@ -108,7 +108,7 @@ def test_a_request_is_named_as_it_asked_or_by_the_service(place: Place, value: s
     assert name == value or len(name) == 36
 
 
-@tried(150, drill=300)
+@tried(150, drill=450)
 @given(length=LENGTHS, kind=VALUES)
 def test_a_body_is_read_to_its_whole_length_or_refused(
     place: Place, length: str, kind: str
@@ -126,7 +126,7 @@ def test_a_body_is_read_to_its_whole_length_or_refused(
             assert length == "" or int(length) == len(BODY)
 
 
-@tried(100, drill=240)
+@tried(100, drill=360)
 @given(headers=st.lists(st.tuples(st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True), VALUES)))
 def test_headers_that_mean_nothing_do_nothing(
     place: Place, headers: list[tuple[str, str]]

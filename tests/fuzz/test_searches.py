@@ -75,7 +75,7 @@ def quoted(text: str) -> str:
     return quote(text.encode("utf-8", "surrogatepass"), safe="")
 
 
-@tried(150, drill=400)
+@tried(150, drill=600)
 @given(
     q=QUERIES.map(quoted) | SEGMENTS,
     namespace=st.none() | TEXTS.map(quoted) | SEGMENTS,
@@ -97,7 +97,7 @@ def test_any_search_is_answered(
         assert answer.code in ("invalid_query", "invalid_filter", "invalid_request")
 
 
-@tried(150, drill=400)
+@tried(150, drill=600)
 @given(words=st.lists(WORDS, min_size=1, max_size=4), others=st.lists(WORDS, max_size=3))
 def test_what_is_stored_is_found_by_its_own_words(
     place: Place, words: list[str], others: list[str]

@@ -80,7 +80,7 @@ QUERY_VALUES = st.one_of(
 )
 
 
-@tried(300, drill=740)
+@tried(300, drill=1_110)
 @given(method=METHODS, segments=st.lists(SEGMENTS, max_size=5), query=RAW)
 def test_any_path_is_answered(
     place: Place, method: str, segments: list[str], query: str
@@ -91,7 +91,7 @@ def test_any_path_is_answered(
 
 
 @pytest.mark.parametrize("path", [path for path in READINGS if "{" in path])
-@tried(15, drill=40)
+@tried(15, drill=60)
 @given(data=st.data())
 def test_any_id_is_answered(place: Place, path: str, data: Any) -> None:
     drawn = {name: data.draw(SEGMENTS) for name in place.ids if f"{{{name}}}" in path}
@@ -101,7 +101,7 @@ def test_any_id_is_answered(place: Place, path: str, data: Any) -> None:
     assert answer.status in (200, 400, 404, 405)
 
 
-@tried(150, drill=400)
+@tried(150, drill=600)
 @given(namespace=TEXTS, key=TEXTS)
 def test_an_entry_is_found_under_the_name_it_was_stored_under(
     place: Place, namespace: str, key: str
@@ -120,7 +120,7 @@ def test_an_entry_is_found_under_the_name_it_was_stored_under(
 
 
 @pytest.mark.parametrize("path", QUERIED)
-@tried(30, drill=120)
+@tried(30, drill=180)
 @given(data=st.data())
 def test_any_query_is_answered(place: Place, path: str, data: Any) -> None:
     names = st.sampled_from(PARAMETERS[path]) | RAW
@@ -134,7 +134,7 @@ def test_any_query_is_answered(place: Place, path: str, data: Any) -> None:
 
 
 @pytest.mark.parametrize("path", [each for each in QUERIED if "limit" in PARAMETERS[each]])
-@tried(15, drill=40)
+@tried(15, drill=60)
 @given(value=QUERY_VALUES)
 def test_a_limit_is_a_plain_number_or_refused(place: Place, path: str, value: str) -> None:
     assume(value.isascii() and not set(value) & set("&+%"))

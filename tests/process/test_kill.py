@@ -20,7 +20,7 @@ from tests.process.clients import Client, Open, eventually, free_port, tickets, 
 from tests.process.crowd import Service, check_database, crowd_at_work, kill_all, two_workers_of
 
 SEED = seed(8)
-ROUNDS = rounds(8, drill=30)
+ROUNDS = rounds(8, drill=25)
 # Between the two, some steps of a round are answered before it ends.
 FEWEST_STEPS, MOST_STEPS = 20, 150
 

@@ -17,7 +17,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests import databases
 from tests.drills import IS_DRILL
 from tests.factories import REVIEW, SIMPLE, Json
 from tests.fuzz.budgets import budget, seeded
@@ -48,8 +47,6 @@ TRIAGED: Json = {
 DEFINITIONS = [SIMPLE, REVIEW, TRIAGED]
 TRIGGERS = sorted({way["trigger"] for each in DEFINITIONS for way in each["transitions"]})
 STAGES = sorted({stage for each in DEFINITIONS for stage in each["states"]})
-# A server takes six times as long for a step.
-ORDERS = 500 if databases.Kind.chosen == databases.SQLITE else 80
 STEPS = 100 if IS_DRILL else 50
 
 agents = st.sampled_from(["a1", "a2"])
@@ -443,5 +440,5 @@ class Tracker(RuleBasedStateMachine):
 @pytest.mark.drill
 def test_no_order_of_calls_leaves_the_model() -> None:
     run_state_machine_as_test(
-        seeded(Tracker), settings=budget(60, drill=ORDERS, stateful_step_count=STEPS)
+        seeded(Tracker), settings=budget(60, drill=280, stateful_step_count=STEPS)
     )
