@@ -42,7 +42,8 @@ SKIP_POSTGRES ?=
 TWICE := $(wildcard tests/operations tests/http tests/linear tests/contract tests/fuzz tests/races \
 	tests/process/test_claims_race.py tests/process/test_import_command.py \
 	tests/process/test_copy.py tests/process/test_kill.py tests/process/test_metrics.py \
-	tests/process/test_opentelemetry.py \
+	tests/process/test_opentelemetry.py tests/process/test_dispatch_sweep.py \
+	tests/process/test_ticket_walk.py tests/faults/test_failing_tickets.py \
 	tests/faults/test_clock.py tests/faults/test_disk_full.py tests/faults/test_dispatch_faults.py \
 	tests/faults/test_failing_requests.py \
 	tests/faults/test_failing_statements.py tests/faults/test_foreign_lock.py \
