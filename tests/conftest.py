@@ -109,7 +109,8 @@ class Client(TestApp):
 def homes(request: pytest.FixtureRequest) -> Iterator[None]:
     """Drop the databases of the services that a test has started, after them."""
     yield
-    folder = request.node.funcargs.get("tmp_path")
+    # There are no arguments left where the run was interrupted.
+    folder = (request.node.funcargs or {}).get("tmp_path")
     if folder is not None:
         databases.leave_homes(folder)
 
