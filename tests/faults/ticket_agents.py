@@ -109,7 +109,8 @@ class Worker(Player):
     def _block(self, claim: Json) -> None:
         more = {}
         known = self.book.tickets[self._workspace_id]
-        if self.chance.random() < 0.4:
+        # An agent may be told of the first ticket before its author has the answer.
+        if self.chance.random() < 0.4 and known:
             more["blocked_by_ticket_id"] = self.chance.choice(known[-8:])
         self._event(claim, "ticket.blocked", reason="r", **more)
 
